@@ -1,0 +1,1 @@
+"""Which machines there are: the value, and the file it is read from."""

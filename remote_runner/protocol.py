@@ -1,0 +1,211 @@
+"""THE wire contract between the server and a runner; both ends import this file, and nothing else decides it.
+
+Python >= 3.6, standard library only, no input or output: values in, bytes out.
+
+Channel
+    The server starts ``attach`` on the node. It prints ``MARK + token + newline`` (the token came as an argument), so
+    that whatever a login shell printed before is skipped; then both directions carry frames: four bytes of length,
+    big-endian, then a JSON object with its kind under ``t``. Unknown keys are ignored, unknown kinds are ignored,
+    an unknown version is an error that names both.
+
+    server -> runner
+    ========  ==============================================================================================
+    hello     v, server, runner, key, limit, url, linger_s, orphan_s: always first. ``runner`` and ``key`` (hex) are
+              taken by a new runner; one that lives keeps its own. ``url``: where to POST reports, or null: over the
+              channel. ``linger_s``: how long to stay without work; ``orphan_s``: the same without any contact.
+    versions  versions: {ref: Version as a list}: what assignments may refer to from now on.
+    assign    jobs: [Assignment as a list, ...]
+    recall    attempts: [[job, attempt], ...] or null for all: give back those that have not started.
+    kill      attempts: [[job, attempt], ...], grace_s
+    limit     limit: how many may run at once from now on
+    route     url: where to report from now on, or null
+    stored    runner, seq: records of that runner up to seq are stored (answer to ``records``)
+    leave     end as soon as nothing runs and all is stored
+    ========  ==============================================================================================
+
+    runner -> server
+    ========  ==============================================================================================
+    hello     v, runner, pid, python, held: [[job, attempt, state], ...] with state one of HELD
+    records   runner, records: [Record as a list, ...]; sent only when there is no url, and for what earlier runners
+              left in their journals
+    trouble   reason, text: something a person should see ("disk_full", "version_damaged", "unkillable", ...)
+    leaving   runner: nothing is held any more; assignments that cross with this are not started
+    ========  ==============================================================================================
+
+Report
+    ``POST url`` with body ``{"v", "runner", "records": [...]}`` and the header SIGNATURE_HEADER: hex HMAC-SHA256 of the
+    body under the runner's key. RUNNER_HEADER names the runner. The answer, ``{"stored": seq, "stop": [[job, attempt]]}``,
+    acknowledges all records up to ``seq``; ``stop`` names attempts that no longer count. Records may be repeated and
+    come in any order; the same record twice changes nothing.
+"""
+
+import hashlib
+import hmac
+import json
+import struct
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+VERSION = 1
+MARK = "multijob-stream "
+SIGNATURE_HEADER = "X-MJ-Signature"
+RUNNER_HEADER = "X-MJ-Runner"
+
+#: States of an attempt a runner holds: not begun, begun, ended but not yet known to be stored.
+HELD = ("queued", "running", "ended")
+
+#: The longest frame either end accepts; a result is at most RESULT_LIMIT_BYTES, a job's input 16 MiB.
+FRAME_LIMIT_BYTES = 48 * 1024 * 1024
+RESULT_LIMIT_BYTES = 8 * 1024 * 1024
+#: A report stops growing here (one record may be larger by itself).
+REPORT_TARGET_BYTES = 2 * 1024 * 1024
+REPORT_LIMIT_BYTES = 48 * 1024 * 1024
+REPORT_LIMIT_RECORDS = 2000
+
+_LENGTH = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """The other end does not speak this protocol, or not this version of it."""
+
+
+Assignment = NamedTuple(
+    "Assignment",
+    [
+        ("job", int),
+        ("attempt", int),
+        ("ref", str),  # "job_type@version": which Version
+        ("input", str),  # JSON text: {"args": [...], "kwargs": {...}}
+    ],
+)
+
+Version = NamedTuple(
+    "Version",
+    [
+        ("job_type", str),
+        ("version", int),
+        ("folder", str),  # below the node's root, e.g. "versions/crawl/3-1f0c…"
+        ("digest", str),  # of the folder's content: remote_runner.digest.of_folder
+        ("timeout_s", Optional[float]),
+        ("env", Dict[str, str]),
+        ("fresh_process", bool),
+        ("max_jobs_per_worker", int),  # 0: no bound
+    ],
+)
+
+Record = NamedTuple(
+    "Record",
+    [
+        ("seq", int),  # grows by one within a runner
+        ("kind", str),  # "start" | "end" | "back"
+        ("job", int),
+        ("attempt", int),
+        ("body", Dict[str, Any]),
+    ],
+)
+# Body of "start": {}.
+# Body of "back": {"why": str}: given back, work() was not entered.
+# Body of "end": keys with a default may be missing
+#     ok            bool
+#     reason        str, a jobs.status.Reason: "" when ok, else error, bad_result, result_too_large, timeout, died, killed
+#     result        str, strict JSON text (ok only)
+#     return_data   str, strict JSON text; missing: null
+#     count         int or float >= 0; missing: 1
+#     spend_s       float, monotonic seconds inside work()
+#     error         str: traceback or explanation, at most 64 KiB
+#     exit_code     int; signal: int (how the process ended, where it did)
+#     started       bool; missing: true. false: work() was never entered (a "died" before it)
+#     log           {"stdout": Log, "stderr": Log}, Log = {"head": str, "tail": str, "total": int bytes}; missing: silent
+
+
+def encode(message):
+    # type: (Dict[str, Any]) -> bytes
+    """One frame. Text stays ASCII, so that lone surrogates travel as escapes."""
+    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    if len(body) > FRAME_LIMIT_BYTES:
+        raise ProtocolError("frame of %d bytes is over the limit of %d" % (len(body), FRAME_LIMIT_BYTES))
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Turns bytes as they come into messages: ``feed`` them, take what ``messages`` yields."""
+
+    def __init__(self):
+        # type: () -> None
+        self._buffer = bytearray()
+
+    def feed(self, data):
+        # type: (bytes) -> List[Dict[str, Any]]
+        """All messages completed by these bytes. Raises ProtocolError on garbage; the stream is dead then."""
+        self._buffer += data
+        out = []  # type: List[Dict[str, Any]]
+        start = 0
+        while len(self._buffer) - start >= 4:
+            (size,) = _LENGTH.unpack_from(self._buffer, start)
+            if size > FRAME_LIMIT_BYTES:
+                raise ProtocolError("frame of %d bytes announced" % size)
+            if len(self._buffer) - start - 4 < size:
+                break
+            out.append(_message(bytes(self._buffer[start + 4 : start + 4 + size])))
+            start += 4 + size
+        if start:
+            del self._buffer[:start]
+        return out
+
+
+def _message(body):
+    # type: (bytes) -> Dict[str, Any]
+    try:
+        message = json.loads(body.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("not a JSON frame: %s" % error) from error
+    if not isinstance(message, dict) or not isinstance(message.get("t"), str):
+        raise ProtocolError("a frame without its kind")
+    return message
+
+
+def check_version(message):
+    # type: (Dict[str, Any]) -> None
+    """Refuse a peer that speaks another version, naming both."""
+    if message.get("v") != VERSION:
+        raise ProtocolError("the other end speaks version %r, this one %d" % (message.get("v"), VERSION))
+
+
+def encode_report(runner, records):
+    # type: (str, Iterable[Record]) -> bytes
+    """The body of a report."""
+    return json.dumps({"v": VERSION, "runner": runner, "records": list(records)}, separators=(",", ":")).encode("ascii")
+
+
+def decode_records(rows):
+    # type: (Any) -> List[Record]
+    """Records from a decoded report or frame; anything that is not one is a ProtocolError."""
+    if not isinstance(rows, list):
+        raise ProtocolError("records is not a list")
+    return [_record(row) for row in rows]
+
+
+def _record(row):
+    # type: (Any) -> Record
+    if not isinstance(row, list) or len(row) != 5:
+        raise ProtocolError("a record is a list of five")
+    seq, kind, job, attempt, body = row
+    if not (type(seq) is int and type(job) is int and type(attempt) is int and isinstance(body, dict)):
+        raise ProtocolError("a record's parts have the wrong types")
+    if kind not in ("start", "end", "back"):
+        raise ProtocolError("unknown kind of record")
+    return Record(seq, kind, job, attempt, body)
+
+
+def sign(key, body):
+    # type: (bytes, bytes) -> str
+    """Hex HMAC-SHA256 of a report's body."""
+    return hmac.new(key, body, hashlib.sha256).hexdigest()
+
+
+def signed_by(key, body, signature):
+    # type: (bytes, bytes, str) -> bool
+    """Whether the signature is right, compared in constant time."""
+    return hmac.compare_digest(sign(key, body).encode("ascii"), signature.encode("utf-8", "replace"))
+
+
+Held = Tuple[int, int, str]

@@ -1,0 +1,1 @@
+"""The name Multi Job's users import: ``from MultiJob import MultiJob``."""

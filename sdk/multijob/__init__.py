@@ -1,0 +1,1 @@
+"""The client of Multi Job over SSH."""
