@@ -6,15 +6,15 @@ Python >= 3.6, standard library only.
 import hashlib
 import os
 import stat
+from typing import Iterator, List, Tuple
 
 
-def entries(root):
-    # type: (str) -> Iterator[Tuple[str, str]]
+def entries(root: str) -> Iterator[Tuple[str, str]]:
     """(path below root with "/", absolute path) of every regular file, sorted by the path's bytes.
 
     Raises ValueError for a link or a special file: such are never part of a version (guarantees S10).
     """
-    found = []  # type: List[Tuple[bytes, str, str]]
+    found: List[Tuple[bytes, str, str]] = []
     for folder, names, files in os.walk(root):
         for name in names + files:
             path = os.path.join(folder, name)
@@ -28,8 +28,7 @@ def entries(root):
         yield relative, path
 
 
-def of_folder(root):
-    # type: (str) -> str
+def of_folder(root: str) -> str:
     """Hex SHA-256 over each file's path, executable bit, size and content. Empty folders and times do not count."""
     whole = hashlib.sha256()
     for relative, path in entries(root):
@@ -40,8 +39,7 @@ def of_folder(root):
     return whole.hexdigest()
 
 
-def header(relative, mode, size_bytes):
-    # type: (str, int, int) -> bytes
+def header(relative: str, mode: int, size_bytes: int) -> bytes:
     """What goes into the digest before a file's content."""
     executable = b"x" if mode & 0o100 else b"-"
     return os.fsencode(relative) + b"\0" + executable + b"\0%d\0" % size_bytes

@@ -25,7 +25,9 @@ Channel
 
     runner -> server
     ========  ==============================================================================================
-    hello     v, runner, pid, python, held: [[job, attempt, state], ...] with state one of HELD
+    hello     v, runner, pid, python, held: [[job, attempt, state], ...] with state one of HELD; earlier: runners that
+              died and whose journals wait here (their attempts are among ``held``); unread: those whose journals
+              cannot be read, so that nothing follows from not knowing an attempt
     records   runner, records: [Record as a list, ...]; sent only when there is no url, and for what earlier runners
               left in their journals
     trouble   reason, text: something a person should see ("disk_full", "version_damaged", "unkillable", ...)
@@ -34,16 +36,16 @@ Channel
 
 Report
     ``POST url`` with body ``{"v", "runner", "records": [...]}`` and the header SIGNATURE_HEADER: hex HMAC-SHA256 of the
-    body under the runner's key. RUNNER_HEADER names the runner. The answer, ``{"stored": seq, "stop": [[job, attempt]]}``,
-    acknowledges all records up to ``seq``; ``stop`` names attempts that no longer count. Records may be repeated and
-    come in any order; the same record twice changes nothing.
+    body under the runner's key. RUNNER_HEADER names the runner. The answer, ``{"stored": seq, "stop": [[job,
+    attempt]]}``, acknowledges all records up to ``seq``; ``stop`` names attempts that no longer count. Records may be
+    repeated and come in any order; the same record twice changes nothing.
 """
 
 import hashlib
 import hmac
 import json
 import struct
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 VERSION = 1
 MARK = "multijob-stream "
@@ -106,7 +108,8 @@ Record = NamedTuple(
 # Body of "back": {"why": str}: given back, work() was not entered.
 # Body of "end": keys with a default may be missing
 #     ok            bool
-#     reason        str, a jobs.status.Reason: "" when ok, else error, bad_result, result_too_large, timeout, died, killed
+#     reason        str, a jobs.status.Reason: "" when ok, else error, bad_result, result_too_large, timeout, died,
+#                   killed
 #     result        str, strict JSON text (ok only)
 #     return_data   str, strict JSON text; missing: null
 #     count         int or float >= 0; missing: 1
@@ -114,11 +117,11 @@ Record = NamedTuple(
 #     error         str: traceback or explanation, at most 64 KiB
 #     exit_code     int; signal: int (how the process ended, where it did)
 #     started       bool; missing: true. false: work() was never entered (a "died" before it)
-#     log           {"stdout": Log, "stderr": Log}, Log = {"head": str, "tail": str, "total": int bytes}; missing: silent
+#     log           {"stdout": Log, "stderr": Log}, Log = {"head": str, "tail": str, "total": int bytes};
+#                   missing: silent
 
 
-def encode(message):
-    # type: (Dict[str, Any]) -> bytes
+def encode(message: Dict[str, Any]) -> bytes:
     """One frame. Text stays ASCII, so that lone surrogates travel as escapes."""
     body = json.dumps(message, separators=(",", ":")).encode("ascii")
     if len(body) > FRAME_LIMIT_BYTES:
@@ -129,15 +132,13 @@ def encode(message):
 class Decoder:
     """Turns bytes as they come into messages: ``feed`` them, take what ``messages`` yields."""
 
-    def __init__(self):
-        # type: () -> None
+    def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data):
-        # type: (bytes) -> List[Dict[str, Any]]
+    def feed(self, data: bytes) -> List[Dict[str, Any]]:
         """All messages completed by these bytes. Raises ProtocolError on garbage; the stream is dead then."""
         self._buffer += data
-        out = []  # type: List[Dict[str, Any]]
+        out: List[Dict[str, Any]] = []
         start = 0
         while len(self._buffer) - start >= 4:
             (size,) = _LENGTH.unpack_from(self._buffer, start)
@@ -152,8 +153,7 @@ class Decoder:
         return out
 
 
-def _message(body):
-    # type: (bytes) -> Dict[str, Any]
+def _message(body: bytes) -> Dict[str, Any]:
     try:
         message = json.loads(body.decode("ascii"))
     except (ValueError, RecursionError) as error:
@@ -163,29 +163,25 @@ def _message(body):
     return message
 
 
-def check_version(message):
-    # type: (Dict[str, Any]) -> None
+def check_version(message: Dict[str, Any]) -> None:
     """Refuse a peer that speaks another version, naming both."""
     if message.get("v") != VERSION:
         raise ProtocolError("the other end speaks version %r, this one %d" % (message.get("v"), VERSION))
 
 
-def encode_report(runner, records):
-    # type: (str, Iterable[Record]) -> bytes
+def encode_report(runner: str, records: Iterable[Record]) -> bytes:
     """The body of a report."""
     return json.dumps({"v": VERSION, "runner": runner, "records": list(records)}, separators=(",", ":")).encode("ascii")
 
 
-def decode_records(rows):
-    # type: (Any) -> List[Record]
+def decode_records(rows: Any) -> List[Record]:
     """Records from a decoded report or frame; anything that is not one is a ProtocolError."""
     if not isinstance(rows, list):
         raise ProtocolError("records is not a list")
     return [_record(row) for row in rows]
 
 
-def _record(row):
-    # type: (Any) -> Record
+def _record(row: Any) -> Record:
     if not isinstance(row, list) or len(row) != 5:
         raise ProtocolError("a record is a list of five")
     seq, kind, job, attempt, body = row
@@ -196,14 +192,12 @@ def _record(row):
     return Record(seq, kind, job, attempt, body)
 
 
-def sign(key, body):
-    # type: (bytes, bytes) -> str
+def sign(key: bytes, body: bytes) -> str:
     """Hex HMAC-SHA256 of a report's body."""
     return hmac.new(key, body, hashlib.sha256).hexdigest()
 
 
-def signed_by(key, body, signature):
-    # type: (bytes, bytes, str) -> bool
+def signed_by(key: bytes, body: bytes, signature: str) -> bool:
     """Whether the signature is right, compared in constant time."""
     return hmac.compare_digest(sign(key, body).encode("ascii"), signature.encode("utf-8", "replace"))
 

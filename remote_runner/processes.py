@@ -1,0 +1,156 @@
+"""Processes as the kernel shows them: who descends from whom, and how to end a whole tree."""
+
+import ctypes
+import os
+import signal
+import time
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+Seen = NamedTuple("Seen", [("pid", int), ("parent", int), ("is_alive", bool)])
+
+
+def _find_prctl() -> Optional[Callable[..., int]]:
+    try:
+        found = ctypes.CDLL(None, use_errno=True).prctl
+    except (OSError, AttributeError):
+        return None
+    # prctl is variadic with unsigned long arguments; without the types the upper halves are whatever was there.
+    found.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
+    return found
+
+
+_prctl = _find_prctl()
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of every descendant whose own parent dies; False where the system cannot."""
+    return _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent does, also if that has happened already."""
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def name_this(name: str) -> None:
+    """The name that ps and top show."""
+    if _prctl is not None:
+        text = ctypes.create_string_buffer(name.encode("ascii"), 16)
+        _prctl(_PR_SET_NAME, ctypes.addressof(text), 0, 0, 0)
+
+
+def seen() -> List[Seen]:
+    """Every process of this machine. A zombie is not alive, unless other threads of it live on."""
+    found = []
+    for name in _numbers("/proc"):
+        try:
+            with open("/proc/%s/stat" % name, "rb") as stream:
+                data = stream.read()
+        except OSError:
+            continue
+        fields = data[data.rfind(b")") + 2 :].split()
+        is_alive = fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
+        found.append(Seen(int(name), int(fields[1]), is_alive))
+    return found
+
+
+def _numbers(folder: str) -> List[str]:
+    try:
+        return [name for name in os.listdir(folder) if name.isdigit()]
+    except OSError:
+        return []
+
+
+def descendants(root: int) -> Set[int]:
+    """The living processes below ``root``, itself not among them.
+
+    The dead count as links: a child may have been read before its parent died, and the parent after.
+    """
+    children: Dict[int, List[Seen]] = {}
+    for process in seen():
+        children.setdefault(process.parent, []).append(process)
+    found: Set[int] = set()
+    waiting = [root]
+    while waiting:
+        for process in children.pop(waiting.pop(), ()):
+            waiting.append(process.pid)
+            if process.is_alive:
+                found.add(process.pid)
+    return found
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Signal each; those that are gone, or are not ours to signal, are passed over."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def reap() -> Dict[int, int]:
+    """Collect every child that has ended: {pid: wait status}."""
+    ended: Dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = status
+
+
+def has_children() -> bool:
+    """Whether this process has any child at all, ended or not."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def kill_all(living: Callable[[], Set[int]], until: float) -> Set[int]:
+    """End all that ``living`` finds (it reaps, too), also what they start meanwhile; answer those left at ``until``.
+
+    Everything found is stopped first: what cannot run cannot fork away.
+    """
+    stopped: Set[int] = set()
+    while True:
+        now_living = living()
+        if not now_living:
+            return set()
+        new = now_living - stopped
+        if new:
+            send(new, signal.SIGSTOP)
+            stopped |= new
+            if len(stopped) < 10000:
+                continue
+        send(now_living, signal.SIGKILL)
+        if time.monotonic() >= until:
+            return living()
+        time.sleep(0.002)
+
+
+def working_below(folder: str, marker: bytes) -> Set[int]:
+    """Living processes of this user that work below ``folder`` or began with ``marker`` in their environment."""
+    inside = os.path.join(os.path.realpath(folder), "")
+    mine = os.getpid()
+    return {each.pid for each in seen() if each.is_alive and each.pid != mine and _belongs(each.pid, inside, marker)}
+
+
+def _belongs(pid: int, inside: str, marker: bytes) -> bool:
+    try:
+        if os.path.join(os.readlink("/proc/%d/cwd" % pid), "").startswith(inside):
+            return True
+        with open("/proc/%d/environ" % pid, "rb") as stream:
+            return marker in stream.read().split(b"\0")
+    except OSError:
+        return False

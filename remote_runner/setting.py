@@ -1,0 +1,83 @@
+"""Set the scene for a job's code: streams, environment, sys.path, a blank __main__.
+
+Most of it once, in the supervisor: every page an executor need not touch makes its start cheaper.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import io
+import os
+import signal
+import site
+import sys
+import types
+
+from remote_runner.folder import Folder
+from remote_runner.seat import Seat
+
+#: In the environment of everything a worker starts, so that leftovers can be told.
+MARKER = "MJ_WORKER"
+
+
+def prepare(seat: Seat, folder: Folder) -> None:
+    """What all executors of a worker share; they inherit it. Calls no code of a job."""
+    _environment(seat, folder)
+    _streams(seat)
+    _path(folder.path, seat.version.env.get("PYTHONPATH", ""))
+    sys.argv = ["main.py"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    os.umask(0o077)
+
+
+def enter(folder: Folder) -> None:
+    """What is left to do in an executor."""
+    os.chdir(folder.path)
+    signal.set_wakeup_fd(-1)
+    for each in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        _signal.signal(each, _signal.SIG_DFL)
+    _signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _environment(seat: Seat, folder: Folder) -> None:
+    os.environ.update(seat.version.env)
+    os.environ[MARKER] = marker(seat.run)
+    os.environ["PWD"] = folder.path
+    os.environ.setdefault("PYTHONIOENCODING", "utf-8")
+    # Compiled files never land in a version's folder, whose digest must not change.
+    if sys.version_info >= (3, 8):
+        sys.pycache_prefix = os.path.join(seat.run, "pycache")
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+    else:
+        sys.dont_write_bytecode = True
+        os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+
+
+def marker(run: str) -> str:
+    """The value of MARKER for all workers of one root."""
+    return os.path.realpath(run)
+
+
+def _streams(seat: Seat) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (seat.stdout, 1), (seat.stderr, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = _writer(1, "surrogateescape")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")  # type: ignore[misc]
+
+
+def _writer(descriptor: int, errors: str) -> io.TextIOWrapper:
+    """A line-buffered text stream, so that what was printed is out when the process dies."""
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=True)
+
+
+def _path(folder: str, more: str) -> None:
+    """The job's folder first; then what the version asks for; then the node's own packages. Ours is gone."""
+    ours = ("", sys.argv[0], os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    kept = [each for each in sys.path if each not in ours]
+    sys.path[:] = [folder, *[each for each in more.split(os.pathsep) if each], *kept]
+    # The runner runs isolated; a job may use what the node's user has installed.
+    own = site.getusersitepackages()
+    if own not in sys.path and os.path.isdir(own):
+        site.addsitedir(own)

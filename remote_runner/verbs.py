@@ -1,0 +1,78 @@
+"""The command line on a node: ``PYTHON -I RUNNER.pyz VERB ...``."""
+
+import argparse
+import json
+import sys
+from typing import Any, List
+
+from remote_runner import attach, logs, versions
+
+
+def run(argv: List[str]) -> int:
+    """Do one verb; the exit code. What cannot be done is one line on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.verb(options))
+    except (OSError, ValueError, attach.NotStarted, versions.Refused) as error:
+        sys.stderr.write("%s: %s\n" % (type(error).__name__, error))
+        return 4
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="runner", description="What Multi Job over SSH runs on a node.")
+    verbs = parser.add_subparsers(dest="name")
+    verbs.required = True
+    for name, act in _VERBS.items():
+        verb = verbs.add_parser(name, help=act.__doc__)
+        verb.add_argument("--root", required=True)
+        verb.set_defaults(verb=act)
+        for argument, settings in _ARGUMENTS[name]:
+            verb.add_argument(argument, **settings)
+    return parser
+
+
+def _attach(options: argparse.Namespace) -> int:
+    """start the runner or find it, and relay the channel"""
+    return attach.attach(options.root, options.token)
+
+
+def _seal(options: argparse.Namespace) -> int:
+    """check a staged folder and rename it into place"""
+    return _print(versions.seal(options.root, options.stage, options.version, options.digest))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    """remove old stages, versions and journals"""
+    return _print(versions.sweep(options.root, options.keep))
+
+
+def _purge(options: argparse.Namespace) -> int:
+    """stop the runner and remove everything"""
+    return _print(versions.purge(options.root))
+
+
+def _log(options: argparse.Namespace) -> int:
+    """print what a running attempt has printed, from an offset on"""
+    path = "%s/run/attempts/%d-%d.%s" % (options.root, options.job, options.attempt, options.stream)
+    return _print(logs.read_ring(path, options.offset, options.limit))
+
+
+def _print(answer: Any) -> int:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return 0
+
+
+_VERBS = {"attach": _attach, "seal": _seal, "sweep": _sweep, "purge": _purge, "log": _log}
+_ARGUMENTS = {
+    "attach": [("--token", {"required": True})],
+    "seal": [("stage", {}), ("version", {"metavar": "NAME"}), ("digest", {})],
+    "sweep": [("--keep", {"nargs": "*", "default": []})],
+    "purge": [],
+    "log": [
+        ("job", {"type": int}),
+        ("attempt", {"type": int}),
+        ("stream", {"choices": ("stdout", "stderr")}),
+        ("--offset", {"type": int, "default": 0}),
+        ("--limit", {"type": int, "default": 262144}),
+    ],
+}  # type: Any

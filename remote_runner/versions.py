@@ -1,0 +1,178 @@
+"""The folders of a root as a whole: put a version in place, sweep what is old, remove everything."""
+
+import fcntl
+import os
+import signal
+import stat
+import sys
+import time
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from remote_runner import digest, names
+from remote_runner.folder import remove
+from remote_runner.remains import clear_remains
+
+STAGE_AGE_S = 3600.0
+JOURNAL_AGE_S = 7 * 24 * 3600.0
+RUNNER_AGE_S = 30 * 24 * 3600.0
+VERSIONS_KEPT = 3
+STOP_S = 20.0
+
+
+class Refused(Exception):
+    """What was asked cannot be done; the text says why."""
+
+
+def seal(root: str, stage: str, name: str, wanted: str) -> Dict[str, Any]:
+    """Make the staged folder the version ``name``, if it is what it should be. An equal one there is as good."""
+    source = os.path.join(root, names.check_path(stage))
+    target = os.path.join(root, names.check_path(name))
+    if _is_sound(target, wanted):
+        remove(source)
+        return {"sealed": name, "was_there": True}
+    found = digest.of_folder(source)
+    if found != wanted:
+        raise Refused("%s has digest %s, not %s" % (stage, found, wanted))
+    _make_read_only(source)
+    if os.path.lexists(target):
+        remove(target)
+    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+    os.rename(source, target)
+    return {"sealed": name, "was_there": False}
+
+
+def _is_sound(folder: str, wanted: str) -> bool:
+    try:
+        return os.path.isdir(folder) and digest.of_folder(folder) == wanted
+    except (OSError, ValueError):
+        return False
+
+
+def _make_read_only(root: str) -> None:
+    """Take the right to write from every file and folder below; the top keeps it, or it could not be renamed."""
+    for folder, _, files in os.walk(root):
+        for name in files:
+            path = os.path.join(folder, name)
+            executable = os.stat(path).st_mode & stat.S_IXUSR
+            os.chmod(path, 0o500 if executable else 0o400)
+        if folder != root:
+            os.chmod(folder, 0o500)
+
+
+def sweep(root: str, keep: List[str]) -> Dict[str, Any]:
+    """Remove old stages, all but the newest versions, journals nobody collected in a week, and runners long gone."""
+    removed = []
+    for path in [*_old_stages(root), *_old_versions(root, set(keep)), *_old_journals(root), *_old_runners(root)]:
+        remove(path)
+        removed.append(os.path.relpath(path, root))
+    return {"removed": sorted(removed)}
+
+
+def _children(folder: str) -> List[str]:
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
+    except OSError:
+        return []
+
+
+def _age_s(path: str) -> float:
+    try:
+        return time.time() - os.lstat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_stage(path: str) -> bool:
+    return os.path.basename(path).startswith(".")
+
+
+def _old_stages(root: str) -> List[str]:
+    """Stages lie beside versions with a dot in front, or in ROOT/stage."""
+    beside = [each for kind in _children(os.path.join(root, "versions")) for each in _children(kind) if _is_stage(each)]
+    return [each for each in beside + _children(os.path.join(root, "stage")) if _age_s(each) > STAGE_AGE_S]
+
+
+def _old_versions(root: str, keep: Set[str]) -> List[str]:
+    used = _in_use(root)
+    old = []
+    for kind in _children(os.path.join(root, "versions")):
+        sealed = sorted((each for each in _children(kind) if not _is_stage(each)), key=_number, reverse=True)
+        old += [each for each in sealed[VERSIONS_KEPT:] if each not in used and not _is_named(root, each, keep)]
+    return old
+
+
+def _number(path: str) -> Tuple[int, str]:
+    """Folders are called ``<version>-<digest>``; others count as oldest."""
+    name = os.path.basename(path)
+    first = name.partition("-")[0]
+    return (int(first) if first.isdigit() else -1, name)
+
+
+def _is_named(root: str, path: str, keep: Set[str]) -> bool:
+    return os.path.basename(path) in keep or os.path.relpath(path, root) in keep
+
+
+def _in_use(root: str) -> Set[str]:
+    """Versions that a worker of a living runner shows in its folder."""
+    found = set()
+    for worker in _children(os.path.join(root, "run", "workers")):
+        main = os.path.join(worker, "main.py")
+        if os.path.islink(main):
+            found.add(os.path.dirname(os.readlink(main)))
+    return found
+
+
+def _old_journals(root: str) -> List[str]:
+    folder = os.path.join(root, "run", "journal")
+    return [each for each in _children(folder) if _age_s(each) > JOURNAL_AGE_S and not _runner_pid(root)]
+
+
+def _old_runners(root: str) -> List[str]:
+    """Bundles of releases long gone, and what an unpacking that was cut off left."""
+    return [
+        each for each in _children(os.path.join(root, "runner")) if _age_s(each) > RUNNER_AGE_S and not _is_us(each)
+    ]
+
+
+def _is_us(path: str) -> bool:
+    return os.path.splitext(os.path.abspath(sys.argv[0]))[0] == os.path.splitext(path)[0]
+
+
+def purge(root: str) -> Dict[str, Any]:
+    """Stop the runner, end what it left, remove the root."""
+    if not os.path.isdir(root):
+        return {"purged": False}
+    pid = _runner_pid(root)
+    if pid is not None:
+        _stop(root, pid)
+    if os.path.isdir(os.path.join(root, "run", "workers")):
+        left = clear_remains(os.path.join(root, "run"))
+        if left:
+            raise Refused("%d processes of jobs cannot be ended" % len(left))
+    remove(root)
+    return {"purged": True, "stopped": pid is not None}
+
+
+def _runner_pid(root: str) -> Optional[int]:
+    """The pid of the living runner: the one that holds the lock."""
+    try:
+        lock = os.open(os.path.join(root, "run", "lock"), os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return int(os.pread(lock, 20, 0) or b"0") or None
+    finally:
+        os.close(lock)
+    return None
+
+
+def _stop(root: str, pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_S
+    while _runner_pid(root) == pid:
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.01)

@@ -1,0 +1,114 @@
+"""Sealing, sweeping and purging a root; nothing leads outside it."""
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from remote_runner import digest, versions
+from remote_runner.protocol import ProtocolError
+from remote_runner.versions import Refused
+
+
+def stage(root: Path, name: str, content: str = "def work(): return 1\n") -> str:
+    folder = root / name
+    (folder / "deep").mkdir(parents=True)
+    (folder / "main.py").write_text(content)
+    (folder / "deep" / "tool.sh").write_text("#!/bin/sh\n")
+    (folder / "deep" / "tool.sh").chmod(0o755)
+    return digest.of_folder(str(folder))
+
+
+def test_seal_checks_makes_read_only_and_renames(tmp_path: Path) -> None:
+    wanted = stage(tmp_path, "versions/crawl/.0-ab")
+    answer = versions.seal(str(tmp_path), "versions/crawl/.0-ab", "versions/crawl/0-ab", wanted)
+    assert answer == {"sealed": "versions/crawl/0-ab", "was_there": False}
+    sealed = tmp_path / "versions/crawl/0-ab"
+    assert stat.S_IMODE((sealed / "main.py").stat().st_mode) == 0o400
+    assert stat.S_IMODE((sealed / "deep/tool.sh").stat().st_mode) == 0o500
+    assert not (tmp_path / "versions/crawl/.0-ab").exists()
+    assert digest.of_folder(str(sealed)) == wanted
+
+
+def test_an_equal_version_is_as_good_and_a_damaged_one_is_replaced(tmp_path: Path) -> None:
+    wanted = stage(tmp_path, "stage/a")
+    versions.seal(str(tmp_path), "stage/a", "versions/crawl/0-ab", wanted)
+    stage(tmp_path, "stage/a")
+    assert versions.seal(str(tmp_path), "stage/a", "versions/crawl/0-ab", wanted)["was_there"]
+    assert not (tmp_path / "stage/a").exists()
+    damaged = tmp_path / "versions/crawl/0-ab/main.py"
+    damaged.chmod(0o600)
+    damaged.write_text("tampered")
+    stage(tmp_path, "stage/a")
+    assert not versions.seal(str(tmp_path), "stage/a", "versions/crawl/0-ab", wanted)["was_there"]
+    assert digest.of_folder(str(tmp_path / "versions/crawl/0-ab")) == wanted
+
+
+def test_a_wrong_digest_or_a_link_is_refused(tmp_path: Path) -> None:
+    wanted = stage(tmp_path, "stage/a")
+    with pytest.raises(Refused, match="has digest"):
+        versions.seal(str(tmp_path), "stage/a", "versions/crawl/0-ab", "0" * 64)
+    (tmp_path / "stage/a/link").symlink_to("/etc/passwd")
+    with pytest.raises(ValueError, match="neither a file nor a folder"):
+        versions.seal(str(tmp_path), "stage/a", "versions/crawl/0-ab", wanted)
+    assert not (tmp_path / "versions").exists()
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc", "a/../../x"])
+def test_nothing_leads_outside(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ProtocolError):
+        versions.seal(str(tmp_path), path, "versions/a/0-a", "")
+    with pytest.raises(ProtocolError):
+        versions.seal(str(tmp_path), "stage/a", path, "")
+
+
+def test_sweep_keeps_the_newest_the_named_and_the_used(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"versions/crawl/{number}-ab").mkdir(parents=True)
+    (tmp_path / "versions/other/0-ab").mkdir(parents=True)
+    worker = tmp_path / "run/workers/0"
+    worker.mkdir(parents=True)
+    (worker / "main.py").symlink_to(tmp_path / "versions/crawl/4-ab/main.py")
+    old, new = tmp_path / "versions/crawl/.5-cd", tmp_path / "versions/crawl/.6-cd"
+    for each in (old, new):
+        each.mkdir()
+    hour_ago = time.time() - 3700
+    os.utime(old, (hour_ago, hour_ago))
+    versions.sweep(str(tmp_path), ["2-ab", "versions/crawl/3-ab"])
+    left = sorted(path.name for path in (tmp_path / "versions/crawl").iterdir())
+    assert left == sorted([".6-cd", "2-ab", "3-ab", "4-ab", "9-ab", "10-ab", "11-ab"])
+    assert (tmp_path / "versions/other/0-ab").exists()
+
+
+def test_sweep_removes_journals_nobody_collected(tmp_path: Path) -> None:
+    folder = tmp_path / "run/journal"
+    folder.mkdir(parents=True)
+    for name, age_days in (("old.jnl", 8), ("old.marks", 8), ("new.jnl", 6)):
+        (folder / name).touch()
+        then = time.time() - age_days * 86400
+        os.utime(folder / name, (then, then))
+    versions.sweep(str(tmp_path), [])
+    assert [path.name for path in folder.iterdir()] == ["new.jnl"]
+
+
+def test_sweep_removes_runners_of_long_ago(tmp_path: Path) -> None:
+    folder = tmp_path / "runner"
+    (folder / "old").mkdir(parents=True)
+    for name in ("old.pyz", "new.pyz"):
+        (folder / name).touch()
+    then = time.time() - 31 * 86400
+    for name in ("old.pyz", "old"):
+        os.utime(folder / name, (then, then))
+    versions.sweep(str(tmp_path), [])
+    assert [path.name for path in folder.iterdir()] == ["new.pyz"]
+
+
+def test_purge_removes_all_also_what_is_read_only(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    wanted = stage(root, "stage/a")
+    versions.seal(str(root), "stage/a", "versions/crawl/0-ab", wanted)
+    assert versions.purge(str(root)) == {"purged": True, "stopped": False}
+    assert not root.exists()
+    assert versions.purge(str(root)) == {"purged": False}
