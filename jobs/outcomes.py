@@ -1,0 +1,204 @@
+"""How an attempt ended, as one checked value: from what a node says (hostile until checked) or made by the server.
+
+Pure. Nothing here raises for bad content: a record that is not what it should be becomes a failed attempt that says so.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
+
+from jobs.model import AttemptKey
+from jobs.status import Reason
+from remote_runner.protocol import RESULT_LIMIT_BYTES, Record
+
+ERROR_LIMIT: Final = 64 * 1024
+LOG_HEAD_LIMIT: Final = 64 * 1024
+LOG_TAIL_LIMIT: Final = 192 * 1024
+#: Ten thousand years: more than any attempt, small enough to be added up.
+SPEND_LIMIT_S: Final = 3.2e11
+COUNT_LIMIT: Final = 1e15
+_INT_LIMIT: Final = 2**31
+
+#: What a node may give as the reason of a failure.
+_FROM_NODES: Final[Mapping[str, Reason]] = {
+    str(reason): reason
+    for reason in (
+        Reason.ERROR,
+        Reason.BAD_RESULT,
+        Reason.RESULT_TOO_LARGE,
+        Reason.TIMEOUT,
+        Reason.DIED,
+        Reason.KILLED,
+    )
+}
+
+
+class Outcome(NamedTuple):
+    """One ended attempt. Success: reason is NONE."""
+
+    reason: Reason
+    #: work() was entered, or may have been.
+    started: bool = True
+    result: str | None = None
+    return_data: str | None = None
+    return_count: float = 0.0
+    spend_s: float = 0.0
+    error: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    log: str | None = None
+
+
+class Heard(NamedTuple):
+    """A report sorted out: which attempts began, and how others ended, each in the order they were told."""
+
+    last_seq: int
+    begun: list[AttemptKey]
+    ended: list[tuple[AttemptKey, Outcome]]
+
+
+def from_records(records: Sequence[Record]) -> Heard:
+    """Sort out a report. An attempt told to have ended is not also told to have begun."""
+    begun: dict[AttemptKey, None] = {}
+    ended: list[tuple[AttemptKey, Outcome]] = []
+    last_seq = 0
+    for seq, kind, job, attempt, body in records:
+        last_seq = max(last_seq, seq)
+        if kind == "start":
+            begun[job, attempt] = None
+        else:
+            ended.append(((job, attempt), _end(body) if kind == "end" else _back(body)))
+    for key, _ in ended:
+        begun.pop(key, None)
+    return Heard(last_seq, list(begun), ended)
+
+
+def server_made(reason: Reason, error: str = "") -> Outcome:
+    """An end the server itself declares: lost, died, given_back, dispatch_failed."""
+    started = reason not in (Reason.GIVEN_BACK, Reason.DISPATCH_FAILED)
+    return Outcome(reason, started=started, error=error or None)
+
+
+# ------------------------------------------------------------------------------------------------------ "end", "back"
+
+
+def _back(body: Mapping[str, Any]) -> Outcome:
+    return Outcome(Reason.GIVEN_BACK, started=False, error=_text(body.get("why"), ERROR_LIMIT))
+
+
+def _end(body: Mapping[str, Any]) -> Outcome:
+    if body.get("ok") is True:
+        return _success(body)
+    reason = body.get("reason")
+    known = _FROM_NODES.get(reason, Reason.ERROR) if isinstance(reason, str) else Reason.ERROR
+    return _failure(known, body, _text(body.get("error"), ERROR_LIMIT))
+
+
+def _success(body: Mapping[str, Any]) -> Outcome:
+    result = body.get("result")
+    return_data = body.get("return_data")
+    count = body.get("count", 1)
+    fault = _fault("result", result) or (return_data is not None and _fault("return_data", return_data)) or None
+    if fault is None and not _is_count(count):
+        fault = Outcome(Reason.BAD_RESULT, error="count is not a number of at least 0")
+    if fault is not None:
+        return _failure(fault.reason, body, fault.error)
+    if return_data == "null":
+        return_data = None
+    log = body.get("log")
+    return Outcome(
+        Reason.NONE,
+        True,
+        result,
+        return_data,
+        float(count),
+        _seconds(body.get("spend_s")),
+        None,
+        _small(body.get("exit_code")),
+        _small(body.get("signal")),
+        None if log is None else _log(log),
+    )
+
+
+def _failure(reason: Reason, body: Mapping[str, Any], error: str | None) -> Outcome:
+    log = body.get("log")
+    return Outcome(
+        reason,
+        started=body.get("started") is not False,
+        spend_s=_seconds(body.get("spend_s")),
+        error=error,
+        exit_code=_small(body.get("exit_code")),
+        signal=_small(body.get("signal")),
+        log=None if log is None else _log(log),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- parts
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+def _fault(field: str, text: object) -> Outcome | None:
+    """What is wrong with a text that should be strict JSON."""
+    if not isinstance(text, str):
+        return Outcome(Reason.BAD_RESULT, error=f"{field} is missing or is not JSON text")
+    if len(text) > RESULT_LIMIT_BYTES:
+        return _too_large(field, len(text))
+    try:
+        value = _decode(text)
+        if not text.isascii() and len(text.encode()) > RESULT_LIMIT_BYTES:
+            return _too_large(field, len(text.encode()))
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        return Outcome(Reason.BAD_RESULT, error=f"{field} is nested too deeply")
+    except ValueError as error:
+        return Outcome(Reason.BAD_RESULT, error=f"{field} is not strict JSON: {_text(str(error), 1000)}")
+    return None
+
+
+def _too_large(field: str, size_bytes: int) -> Outcome:
+    return Outcome(Reason.RESULT_TOO_LARGE, error=f"{field} has {size_bytes} bytes, the limit is {RESULT_LIMIT_BYTES}")
+
+
+def _is_count(count: object) -> bool:
+    return isinstance(count, int | float) and not isinstance(count, bool) and 0 <= count <= COUNT_LIMIT
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return 0.0
+    return float(min(max(value, 0.0), SPEND_LIMIT_S))
+
+
+def _small(value: object) -> int | None:
+    return value if type(value) is int and -_INT_LIMIT <= value < _INT_LIMIT else None
+
+
+def _text(value: object, limit: int) -> str | None:
+    """Text every database can hold: no lone surrogates, no NUL; the end of what is too long, where the error is."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value[-limit:].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _log(log: object) -> str | None:
+    if not isinstance(log, dict):
+        return None
+    streams = {name: _stream(log[name]) for name in ("stdout", "stderr") if isinstance(log.get(name), dict)}
+    return json.dumps(streams, ensure_ascii=False) if streams else None
+
+
+def _stream(stream: Mapping[str, Any]) -> dict[str, object]:
+    head, tail, total = stream.get("head"), stream.get("tail"), stream.get("total")
+    return {
+        "head": _text(head[:LOG_HEAD_LIMIT], LOG_HEAD_LIMIT) or "" if isinstance(head, str) else "",
+        "tail": _text(tail, LOG_TAIL_LIMIT) or "",
+        "total": total if type(total) is int and total >= 0 else 0,
+    }

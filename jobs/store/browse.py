@@ -1,0 +1,119 @@
+"""Looking at jobs one by one and page by page; nothing here changes anything.
+
+Pages go by id, newest first, from a cursor: the millionth page costs what the first does.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, func, select
+
+from jobs.model import Attempt, Census, Job, JobFilter, JobRow, Page
+from jobs.status import Reason, Status
+from jobs.store import filters, queue, schema
+from jobs.waiting import Wish
+
+_J = schema.jobs.c
+_A = schema.attempts.c
+
+_JOB = select(
+    _J.id,
+    _J.job_type,
+    _J.batch,
+    _J.tag,
+    _J.rank,
+    _J.limit_count,
+    _J.status,
+    _J.reason,
+    _J.attempt,
+    _J.starts,
+    _J.kill_requested,
+    _J.unreachable,
+    _J.machine_id,
+    _J.version,
+    _J.return_count,
+    _J.spend_s,
+    _J.cleared,
+    _J.due_at,
+    _J.created_at,
+    _J.claimed_at,
+    _J.started_at,
+    _J.updated_at,
+)
+_ROWS = (
+    _JOB.add_columns(_J.input, func.coalesce(_A.return_error, _A.error).label("error"))
+    .select_from(schema.jobs.outerjoin(schema.attempts, and_(_A.job_id == _J.id, _A.attempt == _J.attempt)))
+    .where(_J.id.in_(bindparam("ids", expanding=True)))
+)
+_ATTEMPT = select(*(_A[name] for name in Attempt._fields))
+
+
+def job(conn: Connection, job_id: int) -> tuple[Job, str, Attempt | None] | None:
+    """(the job, its input, its latest ended attempt)."""
+    row = conn.execute(_JOB.add_columns(_J.input).where(_J.id == job_id)).one_or_none()
+    if row is None:
+        return None
+    latest = conn.execute(_ATTEMPT.where(_A.job_id == job_id).order_by(_A.attempt.desc()).limit(1)).one_or_none()
+    return _job(row), row.input, None if latest is None else _attempt(latest)
+
+
+def attempts_of(conn: Connection, job_id: int, attempt: int | None = None) -> list[Attempt]:
+    """The ended attempts of a job (or the one with this number), oldest first."""
+    query = _ATTEMPT.where(_A.job_id == job_id).order_by(_A.attempt)
+    if attempt is not None:
+        query = query.where(_A.attempt == attempt)
+    return [_attempt(row) for row in conn.execute(query)]
+
+
+def page(conn: Connection, chosen: JobFilter, size: int, after: int | None) -> Page:
+    """Jobs with smaller ids than ``after``, newest first."""
+    query = _filtered(_JOB, chosen).order_by(_J.id.desc()).limit(size)
+    if after is not None:
+        query = query.where(_J.id < after)
+    found = [_job(row) for row in conn.execute(query)]
+    return Page(jobs=found, after=found[-1].job_id if len(found) == size else None)
+
+
+def last_id(conn: Connection) -> int:
+    """The newest job's id; 0: there is none."""
+    return conn.execute(select(func.max(_J.id))).scalar() or 0
+
+
+def ids_between(conn: Connection, chosen: JobFilter, after: int, upto: int, limit: int) -> list[int]:
+    """Ids greater than ``after``, up to ``upto``, of the jobs a filter means, ascending."""
+    query = _filtered(select(_J.id), chosen).where(_J.id > after, _J.id <= upto).order_by(_J.id).limit(limit)
+    return list(conn.execute(query).scalars())
+
+
+def rows(conn: Connection, chosen: JobFilter, offset: int, limit: int) -> list[JobRow]:
+    """Jobs with their texts but the results, newest first, from that place in the list on."""
+    inner = _filtered(select(_J.id), chosen).order_by(_J.id.desc()).limit(limit).offset(offset)
+    ids = list(conn.execute(inner).scalars())
+    found = (row for some in queue.in_lists(ids) for row in conn.execute(_ROWS, {"ids": some}))
+    return [JobRow(_job(row), row.input, row.error or "") for row in sorted(found, key=lambda row: -row.id)]
+
+
+def count(conn: Connection, chosen: JobFilter) -> dict[Census, int]:
+    """How many jobs a filter means, by what decides over actions on them."""
+    taken = and_(_J.status == int(Status.RETURNING), _J.due_at.is_(None))
+    query = _filtered(select(_J.status, taken.label("taken"), func.count()), chosen).group_by(_J.status, taken)
+    return {Census(Status(row[0]), bool(row[1])): int(row[2]) for row in conn.execute(query)}
+
+
+def _filtered(query: Select[Any], chosen: JobFilter) -> Select[Any]:
+    return query.where(*filters.conditions(_J, chosen))
+
+
+def _job(row: schema.AnyRow) -> Job:
+    job_id, job_type, batch, tag, rank, limit_count, status, reason, *rest = row[: len(Job._fields)]
+    head = (job_id, job_type, batch, tag, -rank, limit_count, Status(status), Reason(reason))
+    return Job._make((*head, *rest))
+
+
+def _attempt(row: schema.AnyRow) -> Attempt:
+    values = Attempt._make(row)
+    return values._replace(reason=Reason(values.reason))
+
+
+def wish(one: Job) -> Wish:
+    """What this waiting job waits for."""
+    return Wish(one.job_type, one.tag, one.due_at)

@@ -1,0 +1,82 @@
+"""Statements on the paths where each job pays, compiled once and handed to the driver as plain tuples.
+
+Ordinary execution turns every row into a dict and back, and writes every IN list anew; for many small rows that costs
+more than SQLite does. A statement here is still portable Core: it is compiled for the kind of database it meets.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, bindparam
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+Values = tuple[Any, ...]
+Ids = list[BindParameter[Any]]
+#: Lengths of IN lists that are compiled; a shorter list is filled up by repeating its last id.
+SIZES = (1, 8, 32, 128, 500)
+
+
+class _Compiled(NamedTuple):
+    sql: str
+    #: Values that the statement itself brings, put after the caller's own.
+    constants: Values
+    #: From the caller's values and the constants to what the driver takes.
+    arrange: Callable[[Values], Values | dict[str, Any]]
+
+
+class Bulk:
+    """One statement, executed for many tuples of parameters."""
+
+    def __init__(self, statement: ClauseElement, parameters: Sequence[str]) -> None:
+        self._statement = statement
+        self._parameters = tuple(parameters)
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, conn: Connection, rows: Sequence[Values]) -> int:
+        """Execute for each tuple; how many rows matched in all."""
+        if not rows:
+            return 0
+        dialect = conn.dialect.name
+        if dialect not in self._compiled:
+            self._compiled[dialect] = _compile(self._statement, self._parameters, conn)
+        sql, constants, arrange = self._compiled[dialect]
+        given: list[Any] = [arrange(row + constants) for row in rows]
+        return conn.exec_driver_sql(sql, given).rowcount
+
+
+class ByIds:
+    """One statement for a list of ids and some parameters besides; made for each length of the list from ``SIZES``."""
+
+    def __init__(self, make: Callable[[Ids], ClauseElement], parameters: Sequence[str] = ()) -> None:
+        self._make = make
+        self._parameters = tuple(parameters)
+        self._compiled: dict[tuple[str, int], _Compiled] = {}
+
+    def run(self, conn: Connection, ids: Sequence[int], *values: Any) -> CursorResult[*tuple[Any, ...]]:
+        """Execute for at least one id and at most the longest list."""
+        size = next(size for size in SIZES if size >= len(ids))
+        key = (conn.dialect.name, size)
+        if key not in self._compiled:
+            names = tuple(f"id_{n}" for n in range(size))
+            statement = self._make([bindparam(name) for name in names])
+            self._compiled[key] = _compile(statement, (*self._parameters, *names), conn)
+        sql, constants, arrange = self._compiled[key]
+        filled = (*ids, *[ids[-1]] * (size - len(ids)))
+        return conn.exec_driver_sql(sql, arrange(values + filled + constants))
+
+
+def _compile(statement: ClauseElement, parameters: Sequence[str], conn: Connection) -> _Compiled:
+    compiled = statement.compile(dialect=conn.dialect, column_keys=list(parameters))
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101  (nothing else compiles a statement)
+    own = [name for name in compiled.params if name not in parameters]
+    names = (*parameters, *own)
+    constants = tuple(compiled.params[name] for name in own)
+    if compiled.positiontup is None:
+        return _Compiled(compiled.string, constants, lambda row: dict(zip(names, row, strict=True)))
+    places = [names.index(name) for name in compiled.positiontup]
+    if len(places) == 1:
+        return _Compiled(compiled.string, constants, lambda row: (row[places[0]],))
+    return _Compiled(compiled.string, constants, itemgetter(*places))

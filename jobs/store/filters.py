@@ -1,0 +1,39 @@
+"""A filter as SQL conditions, for the table of jobs and for that of the counters. Values only as bound parameters."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from jobs.model import Choice, JobFilter
+from jobs.status import Status
+
+Columns = ReadOnlyColumnCollection[str, Any]
+
+
+def conditions(columns: Columns, chosen: JobFilter) -> list[ColumnElement[bool]]:
+    """What must hold; the table must have a column for everything the filter names."""
+    named = {"job_type": chosen.job_type, "batch": chosen.batch, "machine_id": chosen.machine_id, "tag": chosen.tag}
+    found = [_meets(columns[name], wanted) for name, wanted in named.items() if wanted is not None]
+    if chosen.status:
+        found.append(_in_status(columns.status, chosen.status))
+    if chosen.ids is not None:
+        found.append(columns.id.in_(chosen.ids))
+    if chosen.versions is not None:
+        found.append(columns.version.in_(sorted(chosen.versions)))
+    if chosen.cleared is not None:
+        found.append(columns.cleared.is_(chosen.cleared))
+    return found
+
+
+def _meets(column: ColumnElement[Any], wanted: Choice | str) -> ColumnElement[bool]:
+    if isinstance(wanted, str):
+        return column == wanted
+    texts = sorted(wanted.texts)
+    return column.not_in(texts) if wanted.without else column.in_(texts)
+
+
+def _in_status(column: ColumnElement[Any], wanted: frozenset[Status]) -> ColumnElement[bool]:
+    """Worded so that the index over failures is used where only failures are asked for."""
+    within = column.in_(sorted(int(status) for status in wanted))
+    return within & (column < 0) if max(wanted) < 0 else within

@@ -1,0 +1,59 @@
+"""One transaction of the writer: the connection, numbers to give out, counters to move, bells to ring after the commit.
+
+What many operations of a transaction have in common (sequences, counters) is read once and written once, at the end.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from jobs.store import counters, schema
+from jobs.store.bulk import Bulk
+
+_READ = select(schema.sequences.c.next).where(schema.sequences.c.name == bindparam("which")).with_for_update()
+_WRITE = Bulk(
+    update(schema.sequences)
+    .where(schema.sequences.c.name == bindparam("which"))
+    .values({schema.sequences.c.next: bindparam("upto")}),
+    ("upto", "which"),
+)
+
+T = TypeVar("T")
+
+
+class Tx:
+    """Handed to every operation of ``Store.write``. An operation may be run again in another transaction."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+        self.deltas = counters.Deltas()
+        #: (job type, tag) → lane id, of lanes made in this transaction.
+        self.new_lanes: dict[tuple[str, str], int] = {}
+        self._next: dict[str, int] = {}
+        self._after: list[Callable[[], object]] = []
+
+    def take_numbers(self, sequence: str, count: int) -> int:
+        """The first of ``count`` numbers that nobody else gets; they are contiguous, and visible in this order."""
+        first = self.next_number(sequence)
+        self._next[sequence] = first + count
+        return first
+
+    def next_number(self, sequence: str) -> int:
+        """The number that would be given out next. From here to the commit no other writer gets one."""
+        if sequence not in self._next:
+            self._next[sequence] = self.conn.execute(_READ, {"which": sequence}).scalar_one()
+        return self._next[sequence]
+
+    def after(self, act: Callable[[], object]) -> None:
+        """Call this once the transaction is committed; not at all if it is not."""
+        self._after.append(act)
+
+    def flush(self) -> None:
+        """Write what was put together over the transaction; the writer calls it just before the commit."""
+        _WRITE.run(self.conn, [(upto, sequence) for sequence, upto in self._next.items()])
+        self.deltas.flush(self.conn)
+
+    def committed(self) -> list[Callable[[], object]]:
+        """What is to be called now."""
+        return self._after

@@ -1,0 +1,123 @@
+"""A jobs room for tests: a store in a temporary folder, a clock that stands still, job folders made of texts."""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jobs.model import Claimed, Pick, ReportAnswer, ReturnAnswer, ReturnOutcome, Submission
+from jobs.service import JobService
+from jobs.store import Store
+from remote_runner.protocol import Record
+
+PLAIN_MAIN = "def work(*args, **kwargs):\n    return 1\n"
+
+
+class StillClock:
+    """A clock that moves only when told."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, seconds: float) -> float:
+        self.now += seconds
+        return self.now
+
+
+class Room:
+    """A service with everything below one folder, and the few sentences tests say most."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.url = f"sqlite:///{home}/multijob.db"
+        self.clock = StillClock()
+        self.seq = 0
+        (home / "multijob.db").write_bytes(_empty_database())
+        self.open()
+
+    def open(self) -> None:
+        """As at the start of the server; after ``close`` a restart."""
+        self.store = Store.open(self.url)
+        self.service = JobService(self.store, self.home / "jobs", self.home / "cache", self.clock)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def folder(self, name: str, files: Mapping[str, str] | None = None) -> Path:
+        """A job folder in HOME/jobs."""
+        folder = self.home / "jobs" / name
+        for path, text in {"main.py": PLAIN_MAIN, **(files or {})}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        return folder
+
+    def job_type(
+        self, name: str = "crawl", *, return_main: bool = False, files: Mapping[str, str] | None = None
+    ) -> str:
+        extra = {"return_main.py": "def work(data):\n    pass\n"} if return_main else {}
+        self.service.publish_folder(name, self.folder(name, {**extra, **(files or {})}))
+        return name
+
+    def submit(self, count: int = 1, job_type: str = "crawl", **wishes: Any) -> list[int]:
+        inputs = [json.dumps({"args": [n]}) for n in range(count)]
+        done = self.service.submit(Submission(job_type=job_type, inputs=inputs, **wishes))
+        return list(range(done.first_id, done.first_id + done.count))
+
+    def claim(self, *job_ids: int, machine: str = "m1", version: int = 0) -> list[Claimed]:
+        return self.service.claim([Pick(job_id, machine, version) for job_id in job_ids]).result(10)
+
+    def report(self, *records: tuple[str, int, int, dict[str, Any]], machine: str = "m1") -> ReportAnswer:
+        """Each record: (kind, job, attempt, body)."""
+        return self.service.take_report(machine, "r1", [self.record(*record) for record in records])
+
+    def record(self, kind: str, job: int, attempt: int, body: dict[str, Any]) -> Record:
+        self.seq += 1
+        return Record(self.seq, kind, job, attempt, body)
+
+    def returned(self, job: int, attempt: int, error: str = "") -> int:
+        """return_main, taken before, ended: with this error, or well."""
+        outcome = ReturnOutcome.FAILED if error else ReturnOutcome.DONE
+        return self.service.answer_returns([ReturnAnswer(job, attempt, outcome, error)])
+
+    def status(self, job_id: int) -> int:
+        return int(self.service.job(job_id).job.status)
+
+    def sql(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Straight to the database, past every door."""
+        with closing(sqlite3.connect(self.home / "multijob.db", timeout=10)) as conn, conn:
+            return conn.execute(statement, parameters).fetchall()
+
+
+@cache
+def _empty_database() -> bytes:
+    """A migrated database; migrating anew for every test would be most of its time."""
+    with tempfile.TemporaryDirectory() as folder:
+        Store.open(f"sqlite:///{folder}/multijob.db").close()
+        return Path(folder, "multijob.db").read_bytes()
+
+
+@contextmanager
+def a_room(home: Path) -> Iterator[Room]:
+    """An open room, closed at the end."""
+    room = Room(home)
+    try:
+        yield room
+    finally:
+        room.close()
+
+
+def ok(result: Any = 1, **more: Any) -> dict[str, Any]:
+    """The body of a success."""
+    return {"ok": True, "reason": "", "result": json.dumps(result), "spend_s": 0.5, **more}
+
+
+def failed(reason: str = "error", **more: Any) -> dict[str, Any]:
+    """The body of a failure."""
+    return {"ok": False, "reason": reason, "error": "Traceback: no", "spend_s": 0.25, **more}

@@ -1,0 +1,140 @@
+"""Filters: what people write, which jobs it means, and what actions do to those."""
+
+import pytest
+
+from jobs import filters
+from jobs.errors import InvalidInput
+from jobs.model import Action, Choice, JobFilter
+from jobs.status import Status
+from tests.support.store_kit import a_room, failed, ok
+
+
+@pytest.mark.parametrize(
+    ("asked", "means"),
+    [
+        ({}, JobFilter()),
+        ({"status": "", "job_type": None}, JobFilter()),
+        ({"status": "done,-1"}, JobFilter(status=frozenset({Status.DONE, Status.FAILED}))),
+        ({"status": 3}, JobFilter(status=frozenset({Status.DONE}))),
+        ({"status": "!done, failed"}, JobFilter(status=frozenset(Status) - {Status.DONE, Status.FAILED})),
+        ({"status": "!"}, JobFilter()),
+        ({"job_type": "a"}, JobFilter(job_type=Choice(frozenset({"a"})))),
+        ({"batch": "a,b"}, JobFilter(batch=Choice(frozenset({"a", "b"})))),
+        ({"machine_id": "!gpu-3"}, JobFilter(machine_id=Choice(frozenset({"gpu-3"}), without=True))),
+        ({"machine_id": "!a,!b"}, JobFilter(machine_id=Choice(frozenset({"a", "b"}), without=True))),
+        ({"tag": ""}, JobFilter(tag=Choice(frozenset({""})))),
+        ({"version": "1,-1"}, JobFilter(versions=frozenset({1, -1}))),
+        ({"ids": "3,4"}, JobFilter(ids=[3, 4])),
+        ({"ids": [3, 4]}, JobFilter(ids=[3, 4])),
+        ({"ids": 3}, JobFilter(ids=[3])),
+        ({"cleared": "1"}, JobFilter(cleared=True)),
+    ],
+)
+def test_the_grammar(asked, means):
+    assert filters.parse(asked) == means
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"status": "odd"}, "status"),
+        ({"status": "!0,1,2,3,-1,-2"}, "status"),
+        ({"batch": "a,!b"}, "batch"),
+        ({"batch": ["a"]}, "batch"),
+        ({"batch": True}, "batch"),
+        ({"tag": "a\0b"}, "tag"),
+        ({"tag": "\ud800"}, "tag"),
+        ({"machine_id": "x" * 65}, "machine_id"),
+        ({"job_type": ",".join("a" * 101)}, "job_type"),
+        ({"version": "!1"}, "version"),
+        ({"version": "x"}, "version"),
+        ({"ids": "1,x"}, "ids"),
+        ({"ids": [True]}, "ids"),
+        ({"ids": [-1]}, "ids"),
+        ({"ids": [2**60]}, "ids"),
+        ({"cleared": "maybe"}, "cleared"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_is_not_of_the_grammar_is_named(asked, field):
+    with pytest.raises(InvalidInput) as caught:
+        filters.parse(asked)
+    assert caught.value.field == field
+
+
+@pytest.fixture
+def room(tmp_path):
+    """Jobs 1 to 6: done on m1, failed on m2, running on m2, three waiting (one of type mail, tagged gpu)."""
+    with a_room(tmp_path) as room:
+        room.job_type()
+        room.job_type("mail")
+        room.submit(5, batch="b1", limit_count=0)
+        room.submit(1, job_type="mail", batch="b2", tag="gpu")
+        room.claim(1)
+        room.claim(2, 3, machine="m2")
+        room.report(("end", 1, 1, ok()))
+        room.report(("end", 2, 1, failed()), machine="m2")
+        yield room
+
+
+FILTERS = [
+    ({"job_type": "crawl"}, [1, 2, 3, 4, 5]),
+    ({"job_type": "!crawl"}, [6]),
+    ({"job_type": "crawl,mail", "status": "waiting"}, [4, 5, 6]),
+    ({"status": "!waiting"}, [1, 2, 3]),
+    ({"status": "failed,return_failed"}, [2]),
+    ({"batch": "b2"}, [6]),
+    ({"batch": "!b2", "status": "0"}, [4, 5]),
+    ({"machine_id": "m2"}, [2, 3]),
+    ({"machine_id": "!m1,m2"}, [4, 5, 6]),
+    ({"machine_id": "!"}, [1, 2, 3]),
+    ({"tag": "gpu"}, [6]),
+    ({"tag": ""}, [1, 2, 3, 4, 5]),
+    ({"version": "0"}, [1, 2, 3]),
+    ({"ids": "2,4,99"}, [2, 4]),
+    ({"ids": "2,4", "status": "failed"}, [2]),
+    ({"cleared": "1"}, []),
+]
+
+
+@pytest.mark.parametrize(("asked", "ids"), FILTERS)
+def test_which_jobs_a_filter_means(room, asked, ids):
+    chosen = filters.parse(asked)
+    assert sorted(one.job_id for one in room.service.jobs(chosen).jobs) == ids
+    rows, total = room.service.listed(chosen, limit=100)
+    assert [row.job.job_id for row in rows] == ids[::-1]
+    assert total == len(ids)
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize(("asked", "ids"), FILTERS)
+def test_what_is_foreseen_is_what_happens(room, action, asked, ids):
+    chosen = filters.parse(asked)
+    foreseen = room.service.foresee(action, chosen)
+    done = getattr(room.service, action)(chosen)
+    assert foreseen.matched == len(ids)
+    if action == Action.COPY:
+        assert (done.matched, len(done.ids)) == (foreseen.matched, foreseen.changed) == (len(ids), len(ids))
+    else:
+        assert foreseen == done
+
+
+def test_an_action_needs_a_condition(room):
+    for asked in ({}, {"status": ""}, {"status": "!"}):
+        for act in (room.service.kill, room.service.delete, lambda one: room.service.foresee(Action.KILL, one)):
+            with pytest.raises(InvalidInput, match="at least one condition"):
+                act(filters.parse(asked))
+    assert room.service.total(JobFilter()) == 6
+
+
+def test_copies_that_fit_the_filter_are_not_copied_again(room):
+    assert len(room.service.copy(JobFilter(job_type="crawl")).ids) == 5
+    room.submit(1200, batch="big")
+    assert len(room.service.copy(JobFilter(batch="big")).ids) == 1200
+    assert room.service.total(JobFilter(batch="big")) == 2400
+
+
+def test_more_ids_than_one_statement_takes(room):
+    ids = room.submit(1200)
+    assert room.service.foresee(Action.KILL, JobFilter(ids=ids * 2)).matched == 1200
+    assert room.service.kill(JobFilter(ids=ids * 2)).changed == 1200

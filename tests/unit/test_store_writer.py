@@ -1,0 +1,160 @@
+"""The single writer and the database's own life: groups, neighbours, restarts, refusals, migrations."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from jobs.errors import StoreTooNew, StoreUnavailable
+from jobs.store import Store, Tx, engines, migrate, schema
+from tests.support.store_kit import Room, a_room, ok
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path) as room:
+        room.job_type()
+        yield room
+
+
+def put(key: str) -> Callable[[Tx], str]:
+    def op(tx: Tx) -> str:
+        tx.conn.execute(text("INSERT INTO meta (key, value) VALUES (:key, '')"), {"key": key})
+        return key
+
+    return op
+
+
+class Gate:
+    """Holds the writer until opened, so that what is submitted meanwhile becomes one group."""
+
+    def __init__(self, store: Store) -> None:
+        self._open = threading.Event()
+        entered = threading.Event()
+
+        def wait(_tx: Tx) -> None:
+            entered.set()
+            assert self._open.wait(10)
+
+        self._held = store.submit_write(wait)
+        assert entered.wait(10)
+
+    def open(self) -> None:
+        self._open.set()
+        self._held.result(10)
+
+
+def keys(room: Room) -> list[str]:
+    return [row[0] for row in room.sql("SELECT key FROM meta ORDER BY key")]
+
+
+def test_operations_that_wait_together_share_one_commit(room: Room) -> None:
+    seen: list[int] = []
+    gate = Gate(room.store)
+    futures = [room.store.submit_write(put(key)) for key in "abc"]
+    room.store.submit_write(lambda tx: tx.after(lambda: seen.append(len(keys(room)))))
+    gate.open()
+    assert [future.result(10) for future in futures] == ["a", "b", "c"]
+    room.store.write(lambda _tx: None)
+    assert seen == [3]
+
+
+def test_an_operation_that_raises_does_not_hurt_its_neighbours(room: Room) -> None:
+    def breaks(tx: Tx) -> None:
+        tx.conn.execute(text("INSERT INTO meta (key, value) VALUES ('half', '')"))
+        raise KeyError("mine alone")
+
+    gate = Gate(room.store)
+    before = room.store.submit_write(put("a"))
+    broken = room.store.submit_write(breaks)
+    after = room.store.submit_write(put("b"))
+    gate.open()
+    assert (before.result(10), after.result(10)) == ("a", "b")
+    with pytest.raises(KeyError, match="mine alone"):
+        broken.result(10)
+    assert keys(room) == ["a", "b"]
+
+
+def test_numbers_of_a_transaction_that_failed_are_given_again(room: Room) -> None:
+    def breaks(tx: Tx) -> None:
+        tx.take_numbers("job", 100)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        room.store.write(breaks)
+    assert room.submit(3) == [1, 2, 3]
+
+
+def test_a_hook_that_fails_is_logged_and_breaks_nothing(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(_lanes: object) -> None:
+        raise ValueError("hook")
+
+    room.service.on_submitted = fails
+    assert room.submit(1) == [1]
+    assert "a hook of the store failed" in caplog.text
+
+
+def test_what_was_acknowledged_is_there_after_a_restart(room: Room) -> None:
+    jobs = room.submit(5)
+    room.claim(*jobs[:2])
+    room.report(("end", jobs[0], 1, ok("kept")))
+    room.close()
+    room.open()
+    assert [one.job_id for one in room.service.open_attempts()] == [jobs[1]]
+    assert room.service.results(0).rows[0].result == '"kept"'
+    assert room.submit(1) == [6]
+
+
+def test_a_database_that_is_locked_or_read_only_is_told_as_such_and_works_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.close()
+    monkeypatch.setattr(engines, "BUSY_S", 0.05)
+    room.open()
+    other = sqlite3.connect(room.home / "multijob.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        room.submit(1)
+    assert not room.service.healthy()
+    assert room.service.jobs().jobs == []
+    other.execute("ROLLBACK")
+    other.close()
+    assert room.service.healthy()
+    assert room.submit(1) == [1]
+
+
+def test_a_closed_store_refuses_and_its_thread_is_gone(room: Room) -> None:
+    room.store.close()
+    room.store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        room.store.write(lambda _tx: None)
+    assert "store-writer" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_sqlite_is_set_up_to_survive_a_power_loss(room: Room) -> None:
+    pragmas = room.store.write(
+        lambda tx: [tx.conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    )
+    assert pragmas == ["wal", 2]
+
+
+def test_the_migrations_make_what_the_statements_expect(room: Room) -> None:
+    with room.store.read() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), schema.metadata) == []
+        assert migrate.revision(conn) == migrate.HEAD
+    newest = max(path.name for path in (migrate.SCRIPTS / "versions").glob("[0-9]*.py"))
+    assert newest.startswith(f"{migrate.HEAD}_")
+
+
+def test_a_database_of_a_newer_release_is_left_alone(room: Room) -> None:
+    room.close()
+    room.sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreTooNew, match="9999"):
+        Store.open(room.url)
+    room.sql("UPDATE alembic_version SET version_num = ?", (migrate.HEAD,))
+    room.open()
