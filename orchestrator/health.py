@@ -1,0 +1,309 @@
+"""What a machine is like: asked in full at first contact, in short at every poll.
+
+The scripts run on the node; parsing their answers is pure. An answer is framed, so noise around it does no harm.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from inventory.machine import Machine
+from orchestrator.errors import NodeUnfit, ProtocolError
+from orchestrator.transport import Transport
+
+#: The oldest Python the runner speaks.
+FLOOR: Final = (3, 6)
+_LIMIT_BYTES: Final = 4 << 20
+_KIB_PER_MB: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """How busy a machine was at one moment."""
+
+    load1: float
+    #: Share of the processors in use since the poll before; None at the first, and where the system does not say.
+    cpu_ratio: float | None = None
+    memory_used_mb: int = 0
+    memory_free_mb: int = 0
+    disk_used_mb: int = 0
+    disk_free_mb: int = 0
+    #: The levers of the machine's owner: files named Pause or End in the root.
+    pause_file: bool = False
+    end_file: bool = False
+    #: Ticks of the processors so far, busy and in all, for the next poll's ratio.
+    cpu_busy: int = 0
+    cpu_total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contact:
+    """What first contact finds out."""
+
+    #: ``<machine root>/<server id>``, absolute; it exists and is ours alone.
+    root: str
+    #: Absolute path of the interpreter, and its version as text.
+    python: str
+    python_version: str
+    platform: str
+    cores: int
+    memory_mb: int
+    disk_mb: int
+    hostname: str = ""
+    user: str = ""
+    rsync: bool = False
+    #: The system ends what a login started when it logs out: work ends with the connection.
+    ends_at_logout: bool = False
+    #: Names this life of the machine and of our folder on it: another one, and what ran there before has ended.
+    #: Empty where the system does not tell one boot from the next.
+    life: str = ""
+    #: Digests of the runners there.
+    runners: frozenset[str] = frozenset()
+    #: Folder names of versions, by job type.
+    versions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: Something of an earlier runner is there: a journal to drain, or a runner that lives.
+    journals: bool = False
+    load: Load = Load(load1=0.0)
+
+
+def first_contact(transport: Transport, machine: Machine, server_id: str, *, timeout_s: float) -> Contact:
+    """Look a machine over and make our folder there. NodeUnfit says what keeps it from running jobs."""
+    mark = secrets.token_hex(8)
+    done = transport.run(contact_command(machine, server_id, mark), timeout_s=timeout_s)
+    try:
+        contact = parse_first_contact(done.stdout, mark)
+        return replace(contact, load=poll(transport, contact.root, None, timeout_s=timeout_s))
+    except NodeUnfit as error:
+        raise NodeUnfit(f"{machine.machine_id}: {error}") from None
+    except ProtocolError as error:
+        said = (done.stderr or done.stdout)[-300:].decode("utf-8", "replace").strip()
+        raise NodeUnfit(f"{machine.machine_id}: first contact failed ({error}): {said}") from error
+
+
+def poll(transport: Transport, root: str, previous: Load | None, *, timeout_s: float) -> Load:
+    """Measure the load of a machine whose ``root`` first contact answered."""
+    mark = secrets.token_hex(8)
+    return parse_poll(transport.run(["sh", "-c", POLL, mark, root], timeout_s=timeout_s).stdout, mark, previous)
+
+
+def contact_command(machine: Machine, server_id: str, mark: str) -> list[str]:
+    """The command line of first contact; its answer stands between two lines with the mark."""
+    candidates = [machine.python] if machine.python else list(INTERPRETERS)
+    return ["sh", "-c", FIRST_CONTACT, mark, PROBE, machine.root, server_id, *candidates]
+
+
+#: Tried in this order; the first at or above the floor is taken.
+INTERPRETERS: Final = (
+    "python3",
+    "/usr/bin/python3",
+    "/usr/local/bin/python3",
+    "/opt/homebrew/bin/python3",
+    *(f"python3.{minor}" for minor in (13, 12, 14, 11, 10, 9, 8, 7, 6)),
+    "/usr/libexec/platform-python",
+    "python",
+    "python2",
+)
+
+#: $0 mark, $1 the Python piece, $2 root, $3 server id, then interpreters. Any Python can say which version it is.
+FIRST_CONTACT: Final = r"""
+umask 077
+piece=$1 root=$2 server=$3 old=
+shift 3
+for name in "$@"; do
+  path=$(command -v "$name" 2>/dev/null) || continue
+  version=$("$path" -E -s -c 'import sys
+print("%d.%d.%d %d" % (sys.version_info[:3] + (sys.version_info >= (3, 6),)))' 2>/dev/null </dev/null) || continue
+  case $version in
+    *" 1") echo "$0"; "$path" -I -c "$piece" "$root" "$server" </dev/null; echo; echo "$0"; exit ;;
+    *" 0") [ -n "$old" ] || old="$path is ${version% 0}" ;;
+  esac
+done
+echo "$0"; echo "no python: $old"; echo "$0"
+"""
+
+#: Runs under Python 3.6 and later: makes the root, looks around, prints one JSON object.
+PROBE: Final = r"""
+import json, os, platform, shutil, socket, sys, tempfile
+
+def unfit(why):
+    print(json.dumps({"unfit": why})); sys.exit(0)
+
+def names(folder, wanted=lambda name: True):
+    try:
+        return sorted(name for name in os.listdir(folder) if wanted(name))
+    except OSError:
+        return []
+
+def text(path):
+    try:
+        with open(path, errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+def life(root):
+    path = os.path.join(root, "born")
+    try:
+        with open(path, "x") as stream:
+            stream.write(os.urandom(8).hex())
+    except FileExistsError:
+        pass
+    boot = text("/proc/sys/kernel/random/boot_id").strip()
+    return boot and boot + ":" + text(path).strip()
+
+def ends_at_logout(user):
+    lines = [line.replace(" ", "").lower() for line in text("/etc/systemd/logind.conf").splitlines()]
+    return "killuserprocesses=yes" in lines and not os.path.exists("/var/lib/systemd/linger/" + user)
+
+base = os.path.expanduser(sys.argv[1])
+if not os.path.isabs(base):
+    unfit("the root %s has no home to stand in; give an absolute root" % sys.argv[1])
+root = os.path.join(os.path.realpath(base), sys.argv[2])
+try:
+    os.makedirs(root, 0o700, exist_ok=True)
+    if os.stat(root).st_uid != os.getuid():
+        unfit("%s belongs to another account; give another root" % root)
+    os.chmod(root, 0o700)
+    with tempfile.TemporaryFile(dir=root) as probe:
+        probe.write(b"x" * 65536); probe.flush()
+    this_life = life(root)
+except OSError as error:
+    unfit("cannot write to %s: %s; free space there, or give another root" % (root, error.strerror))
+try:
+    import pwd
+    user = pwd.getpwuid(os.getuid()).pw_name
+except (ImportError, KeyError):
+    user = str(os.getuid())
+try:
+    cores = len(os.sched_getaffinity(0))
+except AttributeError:
+    cores = os.cpu_count() or 1
+try:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+except (ValueError, OSError):
+    memory = 0
+run = os.path.join(root, "run")
+print(json.dumps({
+    "root": root, "python": sys.executable, "version": platform.python_version(),
+    "platform": "%s-%s" % (sys.platform, platform.machine()), "cores": cores, "memory_mb": memory,
+    "disk_mb": shutil.disk_usage(root).total >> 20, "hostname": socket.gethostname(), "user": user,
+    "rsync": shutil.which("rsync") is not None, "ends_at_logout": ends_at_logout(user),
+    "life": this_life,
+    "runners": [name[:-4] for name in names(os.path.join(root, "runner"), lambda name: name.endswith(".pyz"))],
+    "versions": {kind: names(os.path.join(root, "versions", kind), lambda name: not name.startswith("."))
+                 for kind in names(os.path.join(root, "versions"))},
+    "journals": bool(names(os.path.join(run, "journal")) or os.path.exists(os.path.join(run, "sock"))),
+}))
+"""
+
+#: $0 mark, $1 our folder in the machine's root. As few processes as the system allows: this runs every half minute.
+POLL: Final = r"""
+echo "$0"
+if [ -r /proc/loadavg ]; then
+  read -r line </proc/loadavg && echo "load $line"
+  read -r line </proc/stat && echo "stat $line"
+  while read -r key value unit; do
+    case $key in MemTotal:|MemAvailable:|MemFree:) echo "mem $key $value" ;; esac
+  done </proc/meminfo
+else
+  echo "load $(LC_ALL=C uptime | sed 's/.*averages*: *//')"
+fi
+echo "disk $(LC_ALL=C df -Pk "$1" 2>/dev/null | sed -n '$p')"
+for name in Pause End; do
+  if [ -e "$1/$name" ] || [ -e "${1%/*}/$name" ]; then echo "file $name"; fi
+done
+echo "$0"
+"""
+
+_DISK = re.compile(r"(\d+)\s+(\d+)\s+(\d+)\s+\d+%")
+
+
+def parse_first_contact(output: bytes, mark: str) -> Contact:
+    """Read the answer of FIRST_CONTACT. Raises NodeUnfit with the remedy, or ProtocolError."""
+    said = _framed(output, mark)
+    if said.startswith("no python:"):
+        raise NodeUnfit(_no_python(said.partition(":")[2].strip()))
+    try:
+        facts = json.loads(said)
+        if "unfit" in facts:
+            raise NodeUnfit(str(facts["unfit"]))
+        return _contact(facts)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"the answer cannot be read: {error!r}") from error
+
+
+def parse_poll(output: bytes, mark: str, previous: Load | None) -> Load:
+    """Read the answer of POLL; ``previous`` gives the processors' ratio its beginning."""
+    rows = [line.split() for line in _framed(output, mark).splitlines()]
+    try:
+        busy, total = _ticks(_rest(rows, "stat"))
+        memory = {row[1]: int(row[2]) // _KIB_PER_MB for row in rows if row[:1] == ["mem"] and len(row) == 3}
+        disk = _DISK.search(" ".join(_rest(rows, "disk")))
+        free_mb = memory.get("MemAvailable:", memory.get("MemFree:", 0))
+        return Load(
+            load1=float((_rest(rows, "load") or ["0"])[0].rstrip(",")),
+            cpu_ratio=_ratio(busy, total, previous),
+            memory_used_mb=max(0, memory.get("MemTotal:", 0) - free_mb),
+            memory_free_mb=free_mb,
+            disk_used_mb=int(disk[2]) // _KIB_PER_MB if disk else 0,
+            disk_free_mb=int(disk[3]) // _KIB_PER_MB if disk else 0,
+            pause_file=["file", "Pause"] in rows,
+            end_file=["file", "End"] in rows,
+            cpu_busy=busy,
+            cpu_total=total,
+        )
+    except ValueError as error:
+        raise ProtocolError(f"the load cannot be read: {error}") from error
+
+
+def _framed(output: bytes, mark: str) -> str:
+    """What stands between the two marks."""
+    parts = output[:_LIMIT_BYTES].split(mark.encode("ascii") + b"\n")
+    if len(parts) != 3:
+        raise ProtocolError("the answer is not whole")
+    return parts[1].decode("utf-8", "replace").strip()
+
+
+def _no_python(found: str) -> str:
+    floor = ".".join(str(part) for part in FLOOR)
+    seen = f"the newest found is too old ({found})" if found else "none was found"
+    return f"no Python {floor} or later: {seen}; install one, or name its path as python: in the inventory"
+
+
+def _contact(facts: Mapping[str, Any]) -> Contact:
+    return Contact(
+        root=str(facts["root"]),
+        python=str(facts["python"]),
+        python_version=str(facts["version"]),
+        platform=str(facts["platform"]),
+        cores=max(1, int(facts["cores"])),
+        memory_mb=int(facts["memory_mb"]),
+        disk_mb=int(facts["disk_mb"]),
+        hostname=str(facts["hostname"]),
+        user=str(facts["user"]),
+        rsync=bool(facts["rsync"]),
+        ends_at_logout=bool(facts["ends_at_logout"]),
+        life=str(facts.get("life", ""))[:200],
+        runners=frozenset(map(str, facts["runners"])),
+        versions={str(kind): frozenset(map(str, names)) for kind, names in facts["versions"].items()},
+        journals=bool(facts["journals"]),
+    )
+
+
+def _rest(rows: Sequence[Sequence[str]], key: str) -> Sequence[str]:
+    return next((row[1:] for row in rows if row[:1] == [key]), [])
+
+
+def _ticks(stat: Sequence[str]) -> tuple[int, int]:
+    """(busy, all) of a line "cpu user nice system idle iowait irq softirq steal …"; guests are in user already."""
+    ticks = [int(tick) for tick in stat[1:9]]
+    return (sum(ticks) - sum(ticks[3:5]), sum(ticks)) if len(ticks) >= 4 else (0, 0)
+
+
+def _ratio(busy: int, total: int, previous: Load | None) -> float | None:
+    if previous is None or not previous.cpu_total or total <= previous.cpu_total:
+        return None
+    return min(1.0, max(0.0, (busy - previous.cpu_busy) / (total - previous.cpu_total)))

@@ -1,0 +1,73 @@
+"""Find out, once per connection, how commands reach a plain sh past the account's login shell.
+
+Normally the login shell runs the line it is given. Some accounts' login files start another shell, which reads our
+stdin instead: there the line is sent as input. Talks over one channel; decides nothing else.
+"""
+
+import enum
+import secrets
+import time
+
+import paramiko
+
+from orchestrator import quoting
+from orchestrator.errors import NodeRefused, NodeUnfit
+from orchestrator.ssh_stream import Wake, shell_refusal
+
+#: After this long without an answer we suppose another shell is waiting for input; slow login files may still answer.
+_RESCUE_S = 5.0
+_PROBE_S = 30.0
+
+
+class Shell(enum.Enum):
+    """How a command line gets to a shell."""
+
+    BY_COMMAND = "by command"
+    BY_INPUT = "by input"
+
+
+def begin(channel: paramiko.Channel, line: str, shell: Shell) -> None:
+    """Make the account's shell run ``line`` on this channel."""
+    if shell is Shell.BY_COMMAND:
+        channel.exec_command(line)
+    else:
+        channel.exec_command("exit")
+        channel.sendall(line.encode() + b"\n")
+
+
+def probe(who: str, channel: paramiko.Channel) -> Shell:
+    """Try both ways, see which one answers. NodeRefused: the shell runs nothing; NodeUnfit: nothing answers."""
+    marks = {secrets.token_hex(8): shell for shell in Shell}
+    by_command, by_input = marks
+    wake = Wake()
+    channel.in_buffer.set_event(wake)  # type: ignore[arg-type] # it calls set and clear, no more
+    channel.exec_command(quoting.framed(["true"], by_command))
+    said, found = _listen(channel, wake, marks, b"", time.monotonic() + _RESCUE_S)
+    if found is None and not _at_end(channel):
+        channel.sendall(quoting.framed(["true"], by_input).encode() + b"\n")
+        said, found = _listen(channel, wake, marks, said, time.monotonic() + _PROBE_S - _RESCUE_S)
+    if found is not None:
+        return found
+    if _at_end(channel):
+        raise NodeRefused(f"{who}: {shell_refusal(said + _stderr(channel))}", pause=True)
+    raise NodeUnfit(f"{who}: the login shell gives no answer; do its login files start another program or wait?")
+
+
+def _listen(
+    channel: paramiko.Channel, wake: Wake, marks: dict[str, Shell], said: bytes, ends_at: float
+) -> tuple[bytes, Shell | None]:
+    while True:
+        at_end = _at_end(channel)
+        while channel.recv_ready():
+            said += channel.recv(1 << 15)
+        found = [shell for mark, shell in marks.items() if quoting.after_mark(said, mark) is not None]
+        if found or at_end or not wake.wait(max(0.0, ends_at - time.monotonic())):
+            return said, found[0] if found else None
+
+
+def _at_end(channel: paramiko.Channel) -> bool:
+    return bool(channel.eof_received or channel.closed)
+
+
+def _stderr(channel: paramiko.Channel) -> bytes:
+    return channel.recv_stderr(1 << 15) if channel.recv_stderr_ready() else b""

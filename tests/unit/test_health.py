@@ -1,0 +1,139 @@
+"""Answers of machines, read: whole ones, strange ones, broken ones. And the scripts, run by every shell here."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from inventory.machine import Machine
+from orchestrator import health
+from orchestrator.errors import NodeUnfit, ProtocolError
+
+MARK = "c0ffee"
+FACTS = {
+    "root": "/home/u/.multijob/s1", "python": "/usr/bin/python3", "version": "3.9.2", "platform": "linux-x86_64",
+    "cores": 4, "memory_mb": 8000, "disk_mb": 100000, "hostname": "h", "user": "u", "rsync": True,
+    "ends_at_logout": False, "runners": ["abc"], "versions": {"crawl": ["1-aa"]}, "journals": True,
+}  # fmt: skip
+POLL = """load 0.52 0.40 0.30 1/100 999
+stat cpu 100 0 100 700 100 0 0 0 0 0
+mem MemTotal: 8192000
+mem MemFree: 1024000
+mem MemAvailable: 4096000
+disk /dev/sda1 1024000 614400 409600 60% /home
+file Pause
+"""
+
+
+def _framed(text: str, noise: str = "") -> bytes:
+    return f"{noise}{MARK}\n{text}\n{MARK}\n".encode()
+
+
+def test_first_contact_is_read_past_noise() -> None:
+    contact = health.parse_first_contact(_framed(json.dumps(FACTS), "Welcome!\n{}\n"), MARK)
+    assert (contact.root, contact.python_version, contact.cores) == ("/home/u/.multijob/s1", "3.9.2", 4)
+    assert contact.versions == {"crawl": frozenset({"1-aa"})}
+    assert contact.journals
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("no python:", "none was found"),
+        ("no python: /usr/bin/python is 2.7.18", "2.7.18"),
+        (json.dumps({"unfit": "cannot write to /r"}), "cannot write"),
+    ],
+)
+def test_what_makes_a_machine_unfit_is_said(said: str, words: str) -> None:
+    with pytest.raises(NodeUnfit, match=words):
+        health.parse_first_contact(_framed(said), MARK)
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{", "{}", '"x"', json.dumps({**FACTS, "cores": "many"}), "null"])
+def test_nonsense_is_a_protocol_error(said: str) -> None:
+    with pytest.raises(ProtocolError):
+        health.parse_first_contact(_framed(said), MARK)
+
+
+def test_an_answer_cut_short_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        health.parse_first_contact(_framed(json.dumps(FACTS))[:-8], MARK)
+
+
+def test_a_poll_is_read() -> None:
+    load = health.parse_poll(_framed(POLL, "noise\n"), MARK, None)
+    assert (load.load1, load.cpu_ratio) == (0.52, None)
+    assert (load.memory_used_mb, load.memory_free_mb) == (4000, 4000)
+    assert (load.disk_used_mb, load.disk_free_mb) == (600, 400)
+    assert (load.pause_file, load.end_file) == (True, False)
+
+
+def test_the_processors_ratio_is_that_since_the_poll_before() -> None:
+    before = health.parse_poll(_framed(POLL), MARK, None)
+    later = POLL.replace("cpu 100 0 100 700 100", "cpu 150 0 100 750 100")
+    assert health.parse_poll(_framed(later), MARK, before).cpu_ratio == 0.5
+    assert health.parse_poll(_framed(POLL), MARK, before).cpu_ratio is None
+
+
+def test_a_system_without_proc_is_read_as_far_as_it_goes() -> None:
+    load = health.parse_poll(_framed("load 1.52 1.61 1.60\ndisk /dev/disk1 1000 500 500 50% /"), MARK, None)
+    assert (load.load1, load.cpu_ratio, load.memory_free_mb) == (1.52, None, 0)
+
+
+@pytest.mark.parametrize("text", ["load x", "mem MemTotal: x", "stat cpu a b c d"])
+def test_a_strange_poll_is_a_protocol_error(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        health.parse_poll(_framed(f"{text} y" if text.startswith("load") else text), MARK, None)
+
+
+@pytest.fixture(params=["sh", "bash", "dash", "zsh"])
+def sh(request: pytest.FixtureRequest) -> str:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"this machine lacks {request.param}")
+    return str(request.param)
+
+
+def test_the_scripts_run_under_any_plain_shell(sh: str, tmp_path: Path) -> None:
+    machine = Machine(machine_id="m", connection="local", root=f"{tmp_path}/with space/r")
+    command = [sh, *health.contact_command(machine, "s1", MARK)[1:]]
+    contact = health.parse_first_contact(subprocess.run(command, capture_output=True, check=True).stdout, MARK)
+    assert contact.root == f"{tmp_path}/with space/r/s1"
+    (Path(contact.root) / "End").touch()
+    answer = subprocess.run([sh, "-c", health.POLL, MARK, contact.root], capture_output=True, check=True).stdout
+    assert health.parse_poll(answer, MARK, None).end_file
+
+
+def _interpreters(pattern: str) -> list[Path]:
+    return sorted(Path("~/.pyenv/versions").expanduser().glob(f"{pattern}*/bin/python"))
+
+
+@pytest.mark.parametrize("python", [pytest.param(path, id=path.parts[-3]) for path in _interpreters("3.")])
+def test_first_contact_speaks_every_python_from_the_floor_on(python: Path, tmp_path: Path) -> None:
+    machine = Machine(machine_id="m", connection="local", root=str(tmp_path), python=str(python))
+    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    assert health.parse_first_contact(answer, MARK).python_version == python.parts[-3]
+
+
+@pytest.mark.parametrize("python", [pytest.param(path, id=path.parts[-3]) for path in _interpreters("2.")])
+def test_an_older_python_is_named(python: Path, tmp_path: Path) -> None:
+    machine = Machine(machine_id="m", connection="local", root=str(tmp_path), python=str(python))
+    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    with pytest.raises(NodeUnfit, match=python.parts[-3]):
+        health.parse_first_contact(answer, MARK)
+
+
+def test_no_python_at_all_is_said(tmp_path: Path) -> None:
+    machine = Machine(machine_id="m", connection="local", root=str(tmp_path), python="/no/such/python")
+    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    with pytest.raises(NodeUnfit, match="none was found"):
+        health.parse_first_contact(answer, MARK)
+
+
+def test_a_root_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    machine = Machine(machine_id="m", connection="local", root=f"{tmp_path}/file/root")
+    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    with pytest.raises(NodeUnfit, match="cannot write"):
+        health.parse_first_contact(answer, MARK)
