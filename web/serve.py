@@ -1,0 +1,92 @@
+"""Serve one app on one address from threads of our own. Sockets and threads only; knows nothing of what it serves."""
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+from waitress.server import create_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+#: Above the largest body any view takes; views have tighter limits of their own.
+_BODY_LIMIT_BYTES = 65 * 1024 * 1024
+_CONNECTIONS = 1000
+
+
+class Listener:
+    """One listening address: ``start`` binds it, ``stop`` lets running requests finish and frees it."""
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        host: str,
+        port: int,
+        threads: int,
+        *,
+        stopping: threading.Event | None = None,
+        trusted_proxy: str | None = None,
+    ) -> None:
+        """``stopping`` is set on stop, so that waiting requests can leave early; the proxy is an address or ``*``."""
+        self._app = app
+        self._address = (host, port)
+        self._threads = threads
+        self._stopping = stopping or threading.Event()
+        self._proxy = trusted_proxy
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def host(self) -> str:
+        return self._address[0]
+
+    @property
+    def port(self) -> int:
+        """The bound port; before start the wanted one."""
+        return int(self._server.effective_port) if self._server is not None else self._address[1]
+
+    def start(self) -> None:
+        """Bind and serve. Raises OSError where the address is taken or not ours."""
+        listening = _bind(self._address)
+        self._server = create_server(self._app, sockets=[listening], **self._adjustments())
+        self._thread = threading.Thread(target=self._server.run, name=f"listener-{self.port}", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Take no new requests, give running ones ``timeout_s``, close every connection. Safe to call twice."""
+        server, self._server = self._server, None
+        if server is None or self._thread is None:
+            return
+        self._stopping.set()
+        server.trigger.pull_trigger(lambda: _stop_accepting(server))
+        server.task_dispatcher.shutdown(timeout=timeout_s)
+        # Only the loop's own thread may touch its connections; without any it ends.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, True))  # noqa: SLF001
+        self._thread.join(timeout_s)
+        self._thread = None
+
+    def _adjustments(self) -> dict[str, object]:
+        proxy: dict[str, object] = {}
+        if self._proxy is not None:
+            proxy = {"trusted_proxy": self._proxy, "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"}}
+        return {
+            "threads": self._threads,
+            "connection_limit": _CONNECTIONS,
+            "max_request_body_size": _BODY_LIMIT_BYTES,
+            "recv_bytes": 256 * 1024,
+            "inbuf_overflow": 4 * 1024 * 1024,
+            "outbuf_overflow": 4 * 1024 * 1024,
+            "asyncore_use_poll": True,
+            "ident": None,
+            **proxy,
+        }
+
+
+def _bind(address: tuple[str, int]) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    return socket.create_server(address, family=family, backlog=1024)
+
+
+def _stop_accepting(server: Any) -> None:
+    server.accepting = False
