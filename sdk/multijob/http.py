@@ -1,0 +1,224 @@
+"""Requests to the server and what their answers mean. One requests session a thread, a new one after a fork.
+
+The only module that opens connections. A call that is safe to repeat is repeated while the server is away, for
+``retry_s`` at most, once the server has answered at all; a first call fails at once, because then the address is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple, Union
+
+import requests
+
+from .errors import (
+    Busy,
+    Conflict,
+    Invalid,
+    MultiJobError,
+    NotAllowed,
+    NotFound,
+    ServerError,
+    Unreachable,
+)
+from .place import Place
+
+CHUNK_BYTES = 256 * 1024
+#: Longest pause between two tries of one call.
+PAUSE_LIMIT_S = 5.0
+FIRST_PAUSE_S = 0.2
+CONNECT_LIMIT_S = 10.0
+
+Body = Union[bytes, BinaryIO, None]
+
+
+class BrokeOff(Unreachable):
+    """The connection ended in the middle of an answer that was being handed out already."""
+
+
+class Http:
+    """Speaks to one server. Safe to share between threads and to carry through a fork."""
+
+    def __init__(self, place: Place, *, timeout_s: float, retry_s: float) -> None:
+        self.place = place
+        self._timeout_s = timeout_s
+        self._retry_s = retry_s
+        self._answered = False
+        self._mine = threading.local()
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Any:
+        """Call and answer the decoded JSON."""
+        ask = _Ask(method, path, params, body, headers or {}, 0.0, in_pieces=False)
+        with self._answer(ask, repeatable) as response:
+            return _decoded(response)
+
+    @contextmanager
+    def stream(
+        self, method: str, path: str, *, body: Body = None, wait_s: float = 0, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Call and answer the body in pieces. The server may take ``wait_s`` before it answers."""
+        ask = _Ask(method, path, None, body, headers or {}, wait_s, in_pieces=True)
+        with self._answer(ask, repeatable=True) as response:
+            yield _pieces(response)
+
+    def close(self) -> None:
+        """Close this thread's connections; those of other threads go with their threads."""
+        session = getattr(self._mine, "session", None)
+        if session is not None and self._mine.pid == os.getpid():
+            session.close()
+        self._mine.__dict__.clear()
+
+    def _answer(self, ask: _Ask, repeatable: bool) -> requests.Response:
+        give_up_at, pause_s = time.monotonic() + self._retry_s, FIRST_PAUSE_S
+        while True:
+            try:
+                return self._once(ask)
+            except (Unreachable, Busy) as error:
+                pause_s = max(pause_s, getattr(error, "retry_after_s", 0.0)) * random.uniform(0.75, 1.25)  # noqa: S311
+                if not (repeatable and self._answered) or time.monotonic() + pause_s > give_up_at:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, PAUSE_LIMIT_S)
+
+    def _once(self, ask: _Ask) -> requests.Response:
+        if ask.body is not None and not isinstance(ask.body, bytes):
+            ask.body.seek(0)
+        try:
+            response = self._session().request(
+                ask.method,
+                self.place.url + ask.path,
+                params=ask.params,
+                data=ask.body,
+                headers=ask.headers,
+                timeout=(min(self._timeout_s, CONNECT_LIMIT_S), self._timeout_s + ask.wait_s),
+                allow_redirects=False,
+                stream=ask.in_pieces,
+            )
+        except requests.RequestException as error:
+            raise Unreachable(_unreachable_text(self.place, error)) from error
+        self._answered = True
+        if response.status_code >= 300:
+            with response:
+                raise _error_of(response, self.place)
+        return response
+
+    def _session(self) -> requests.Session:
+        # A child of fork must not write on its parent's connections, so a session belongs to one process as well.
+        mine = self._mine
+        if getattr(mine, "pid", None) != os.getpid():
+            mine.session = _new_session(self.place)
+            mine.pid = os.getpid()
+        session: requests.Session = mine.session
+        return session
+
+
+class _Ask(NamedTuple):
+    """One request, as often as it takes."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] | None
+    body: Body
+    headers: Mapping[str, str]
+    wait_s: float
+    in_pieces: bool
+
+
+class _Bearer(requests.auth.AuthBase):
+    """The token as a header. Being an auth object it keeps requests from looking into .netrc on its own."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _new_session(place: Place) -> requests.Session:
+    session = requests.Session()
+    session.auth = _Bearer(place.token)
+    # A proxy for the outside world must not be asked for this machine's own server.
+    session.trust_env = not place.loopback
+    session.headers["User-Agent"] = "multijob-python"
+    return session
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(CHUNK_BYTES)
+    except requests.RequestException as error:
+        raise BrokeOff(f"the answer broke off: {error}") from error
+
+
+def _decoded(response: requests.Response) -> Any:
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except ValueError as error:
+        raise ServerError(
+            f"{response.url} did not answer with JSON; is it a Multi Job server?", status=response.status_code
+        ) from error
+
+
+def _error_of(response: requests.Response, place: Place) -> MultiJobError:
+    status, said = response.status_code, _said(response)
+    message = said.get("message") or f"the server answered {status} {response.reason or ''}".rstrip()
+    field, request_id = said.get("field") or "", said.get("request_id") or ""
+    if status < 400:
+        where = response.headers.get("Location", "elsewhere")
+        return ServerError(f"{place.url} redirects to {where}; use that address", status=status)
+    if status in (401, 403):
+        hint = "" if place.token else "; no token was found: set MJ_TOKEN, or put it in the URL: http://mj:TOKEN@host"
+        return NotAllowed(message + hint, request_id=request_id)
+    if status == 404:
+        return NotFound(message, request_id=request_id)
+    if status == 409:
+        return Conflict(message, request_id=request_id)
+    if status in (429, 503):
+        return Busy(message, status=status, retry_after_s=_retry_after_s(response), request_id=request_id)
+    if status < 500:
+        return Invalid(message, field=field, request_id=request_id)
+    return ServerError(message, status=status, request_id=request_id)
+
+
+def _said(response: requests.Response) -> dict[str, str]:
+    """What is wrong: from ``{"error": {…}}``, or from the envelope of the old paths."""
+    try:
+        answer = response.json()
+    except (ValueError, requests.RequestException):
+        return {}
+    error = answer.get("error", answer) if isinstance(answer, dict) else None
+    return {key: str(value) for key, value in error.items() if value} if isinstance(error, dict) else {}
+
+
+def _retry_after_s(response: requests.Response) -> float:
+    try:
+        return min(max(float(response.headers.get("Retry-After", 0)), 0.0), 60.0)
+    except ValueError:
+        return 0.0
+
+
+def _unreachable_text(place: Place, error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return f"{place.url} did not answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"{place.url}: the TLS certificate was not accepted: {error}"
+    here = " (start one with: mj up)" if place.loopback else ""
+    return f"no server answers at {place.url}{here}"
