@@ -1,0 +1,296 @@
+"""Puts the concrete parts together: one server, from its settings to its last closed socket. Decides nothing."""
+
+import fcntl
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any, Final, TextIO
+
+from inventory.file import Inventory, InventoryInvalid
+from inventory.machine import Machine
+from inventory.watch import Watch
+from jobs.errors import StoreUnavailable
+from jobs.model import AttemptKey, Reported
+from jobs.service import JobService
+from jobs.store import Store
+from orchestrator import logs
+from orchestrator.clock import SystemClock
+from orchestrator.config import Settings
+from orchestrator.engine import Engine
+from orchestrator.errors import UserError
+from orchestrator.events import (
+    InventoryChanged,
+    KillAsked,
+    MachineEvent,
+    Published,
+    ReportStored,
+    Submitted,
+)
+from orchestrator.fleet import Timing
+from orchestrator.keys import RunnerKeys
+from orchestrator.local import LocalTransport
+from orchestrator.returns import Returns
+from orchestrator.session import Session, Surroundings
+from orchestrator.ssh import SshTransport
+from orchestrator.ssh_connect import Connector
+from orchestrator.ssh_gate import ConnectGate
+from orchestrator.ssh_keys import KnownHosts
+from orchestrator.stream import StreamTerms
+from orchestrator.transport import Transport
+from orchestrator.tunnel import Pump
+from orchestrator.wishes import Wishes
+from remote_runner import bundle
+from web.accounts import Accounts
+from web.app import WebOptions, create_app
+from web.reports import create_reports_app
+from web.rooms import LOOPBACK_NAMES
+from web.serve import Listener
+
+log = logging.getLogger(__name__)
+
+LOOPBACK: Final = "127.0.0.1"
+#: Threads for what may take long on a machine: folders, and apart from them polls.
+HANDS: Final = 32
+REPORT_THREADS: Final = 8
+STORE_AWAY_S: Final = 1.0
+
+
+class Server:
+    """One orchestrator with its dashboard and report listener. ``start`` once, ``stop`` once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = _lock_home(settings)
+        self._stopping = threading.Event()
+        self._problems: Sequence[Mapping[str, Any]] = ()
+        self._store = Store.open(settings.db_url)
+        self._service = JobService(self._store, settings.home / "jobs", settings.home / "cache", timezone=settings.zone)
+        self._keys = RunnerKeys(self._service, settings.secret)
+        known_hosts = KnownHosts(settings.home / "known_hosts", accept_new=settings.accept_new_host_keys)
+        self._connector = Connector(known_hosts, ConnectGate())
+        self._pump = Pump()
+        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hand")
+        self._polls = ThreadPoolExecutor(HANDS, thread_name_prefix="poll")
+        self._reports = Listener(
+            create_reports_app(self._service, self._keys.of), LOOPBACK, settings.report_port, REPORT_THREADS
+        )
+        self._web = Listener(
+            create_app(self._service, Accounts(self._service, settings.secret), self._web_options()),
+            settings.host,
+            settings.port,
+            settings.threads,
+            stopping=self._stopping,
+            trusted_proxy=LOOPBACK if settings.behind_tls_proxy else None,
+        )
+        self._returns = Returns(
+            self._service, settings.home / "returns", settings.home / "logs" / "returns", settings.return_processes
+        )
+        self._watch = Watch(settings.home / "inventory.yml", self._inventory_good, self._inventory_bad)
+        self._wishes = Wishes(self._service, Inventory({}))
+        self._engine: Engine | None = None
+
+    @property
+    def service(self) -> JobService:
+        return self._service
+
+    @property
+    def url(self) -> str:
+        host = f"[{self._web.host}]" if ":" in self._web.host else self._web.host
+        return f"http://{host}:{self._web.port}"
+
+    @property
+    def report_port(self) -> int:
+        return self._reports.port
+
+    def start(self) -> None:
+        """Listen, take up what was left, connect the machines. Raises UserError where an address is taken."""
+        self._keep_token()
+        _bind(self._reports, "report_port")
+        self._pump.start()
+        self._wishes = Wishes(self._service, self._watch.first() or Inventory({}))
+        self._engine = self._make_engine()
+        self._hang_bells(self._engine)
+        self._returns.start()
+        self._wishes.tell(self._engine.start)
+        self._watch.start()
+        _bind(self._web, "port")
+        self._tell_url()
+
+    def stop(self) -> None:
+        """Stop taking work, let go of the machines (what runs there goes on), close everything."""
+        self._stopping.set()
+        (self._settings.home / "url").unlink(missing_ok=True)
+        self._watch.stop()
+        self._web.stop()
+        if self._engine is not None:
+            self._engine.stop()
+        self._returns.stop()
+        for pool in (self._hands, self._polls):
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._pump.stop()
+        self._reports.stop()
+        self._store.close()
+        self._lock.close()
+
+    def sign_in_link(self) -> str:
+        """A link that signs a browser in, once; the code rides in the fragment, which no server ever sees."""
+        return f"{self.url}/#code={self._service.create_code()}"
+
+    # how the parts hear of each other
+
+    def _hang_bells(self, engine: Engine) -> None:
+        def submitted(priorities: Mapping[int, int]) -> None:
+            engine.tell(Submitted({lane: -priority for lane, priority in priorities.items()}))
+
+        def reported(machine_id: str, items: Sequence[Reported]) -> None:
+            engine.tell(ReportStored(machine_id, items))
+            self._returns.wake()
+
+        def kill(machine_id: str, keys: Sequence[AttemptKey]) -> None:
+            engine.tell(KillAsked(machine_id, keys))
+
+        def published(_job_type: str, _version: int) -> None:
+            engine.tell(Published())
+
+        self._service.on_submitted = submitted
+        self._service.on_reported = reported
+        self._service.on_kill = kill
+        self._service.on_published = published
+        self._service.on_override = self._overridden
+
+    def _inventory_good(self, inventory: Inventory) -> None:
+        self._problems = ()
+        self._insist(lambda: self._wishes.file_changed(inventory, self._tell_engine))
+
+    def _overridden(self, _machine_ids: Sequence[str]) -> None:
+        # From a hook of the store, which must not wait for the store: by other hands.
+        self._hands.submit(self._insist, lambda: self._wishes.tell(self._tell_engine))
+
+    def _insist(self, act: Callable[[], None]) -> None:
+        """Do it as soon as the store is there."""
+        while not self._stopping.is_set():
+            try:
+                return act()
+            except StoreUnavailable as error:
+                log.warning("the store does not answer: %s", error)
+                self._stopping.wait(STORE_AWAY_S)
+        return None
+
+    def _tell_engine(self, inventory: Inventory) -> None:
+        if self._engine is not None:
+            self._engine.tell(InventoryChanged(inventory))
+
+    def _inventory_bad(self, error: InventoryInvalid) -> None:
+        self._problems = [problem.as_dict() for problem in error.problems]
+        log.error("inventory.yml is not taken over; the last good one stays in force\n%s", error)
+
+    def _make_engine(self) -> Engine:
+        around = self._surroundings()
+        timing = Timing(
+            poll_s=self._settings.poll_s, lost_after_s=self._settings.lost_after_s, grace_s=self._settings.grace_s
+        )
+
+        def make_session(machine: Machine, tell: Callable[[MachineEvent], None]) -> Session:
+            return Session(machine, around, tell)
+
+        return Engine(self._service, make_session, timing, SystemClock())
+
+    def _surroundings(self) -> Surroundings:
+        server_id = self._service.keep_meta("server_id", os.urandom(6).hex())
+        return Surroundings(
+            server_id=server_id,
+            connect=self._transport,
+            hands=self._hands,
+            polls=self._polls,
+            bundle=bundle.build(self._settings.home / "cache" / "runner"),
+            terms=StreamTerms(
+                server_id=server_id,
+                linger_s=self._settings.linger_s,
+                orphan_s=self._settings.orphan_s,
+                new_runner=self._keys.new_runner,
+                runner_up=self._keys.runner_up,
+                runner_left=self._keys.runner_left,
+                take_records=self._service.take_report,
+            ),
+            report_port=self._reports.port,
+            report_url=self._settings.report_url,
+        )
+
+    def _transport(self, machine: Machine) -> Transport:
+        if machine.connection == "local":
+            return LocalTransport(machine)
+        return SshTransport(machine, self._connector, self._pump)
+
+    def _web_options(self) -> WebOptions:
+        return WebOptions(
+            allowed_hosts=LOOPBACK_NAMES | {self._settings.host, *self._settings.allowed_hosts},
+            auth=self._settings.auth,
+            secure_cookies=self._settings.behind_tls_proxy,
+            version=version("multijob-server"),
+            inventory_problems=lambda: self._problems,
+            stopping=self._stopping,
+            waiting_requests=self._settings.threads // 2,
+        )
+
+    def _tell_url(self) -> None:
+        """For SDK and CLI of this account; renamed into place, so that nobody reads half of it."""
+        beside = self._settings.home / "url.part"
+        beside.write_text(self.url + "\n")
+        beside.replace(self._settings.home / "url")
+
+    def _keep_token(self) -> None:
+        """The admin token of this home: made at the first start, where SDK and CLI of this account find it."""
+        path = self._settings.home / "token"
+        if path.exists() and self._service.check_token(path.read_text().strip()) is not None:
+            return
+        text = self._service.create_token(f"admin-{os.urandom(3).hex()}", ["admin"])
+        path.touch(mode=0o600)
+        path.write_text(text + "\n")
+
+
+def run(settings: Settings) -> int:
+    """``mj up``: serve until told to stop; the exit code."""
+    logs.set_up(settings.log_level, settings.home / "logs")
+    server = Server(settings)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        server.start()
+        print(f"Multi Job is up: {server.url}   home: {settings.home}")  # noqa: T201 - the entrance speaks
+        print(f"Sign in (once):  {server.sign_in_link()}", flush=True)  # noqa: T201
+        stop.wait()
+        print("Stopping; what runs on the machines goes on.", flush=True)  # noqa: T201
+    finally:
+        server.stop()
+    return 0
+
+
+def _lock_home(settings: Settings) -> TextIO:
+    """One server per home; the lock ends with the process, however it ends."""
+    lock = (settings.home / "lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        raise UserError(
+            f"a server already uses {settings.home} (process {owner}); stop it, or give another --home"
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _bind(listener: Listener, setting: str) -> None:
+    try:
+        listener.start()
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {listener.host} port {listener.port}: {error.strerror}; choose another {setting}"
+        ) from error

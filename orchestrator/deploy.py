@@ -1,0 +1,82 @@
+"""Bring what a machine needs onto it: the runner once per digest, each version's folder once. Acts through a Transport.
+
+Both arrive beside their place and are renamed into it when whole, so half of one is never run (guarantees G16).
+"""
+
+import logging
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import NodeUnfit
+from orchestrator.site import Site
+from orchestrator.transport import Completed, Transport
+from remote_runner.bundle import Bundle
+
+log = logging.getLogger(__name__)
+
+#: Folders of a job type that a sweep leaves: the newest.
+VERSIONS_KEPT: Final = 3
+PUSH_TIMEOUT_S: Final = 600.0
+COMMAND_TIMEOUT_S: Final = 60.0
+
+#: A connection that breaks looks like the end of input, so the size is what tells that all of it came.
+_RECEIVE_FILE: Final = """
+umask 077 && mkdir -p "$1" && part="$1/$2.$$" && trap 'rm -f "$part"' EXIT
+cat > "$part" && [ "$(wc -c < "$part")" -eq "$3" ] && mv -f "$part" "$1/$2"
+"""
+_MAKE_FOLDER: Final = 'umask 077 && mkdir -p "$1"'
+
+
+def send_runner(transport: Transport, site: Site, bundle: Bundle) -> None:
+    """Put the runner's bundle at ``site.runner``."""
+    folder, _, name = site.runner.rpartition("/")
+    content = Path(bundle.path).read_bytes()
+    argv = ["sh", "-c", _RECEIVE_FILE, "sh", folder, name, str(len(content))]
+    done = transport.run(argv, stdin=content, timeout_s=COMMAND_TIMEOUT_S)
+    _expect_success(done, "the runner could not be written")
+
+
+def version_name(version: int, digest: str) -> str:
+    """The folder of a version, below ``versions/<job_type>/``."""
+    return f"{version}-{digest[:16]}"
+
+
+def send_version(
+    transport: Transport, site: Site, job_type: str, name: str, digest: str, source: Path, present: Iterable[str]
+) -> None:
+    """Make ``versions/<job_type>/<name>`` a read-only copy of ``source``; files it shares with an older one are linked.
+
+    ``present``: names of this type's folders on the machine. Raises NodeUnfit when what arrived is not what was sent.
+    """
+    parent = f"{site.root}/versions/{job_type}"
+    stage = f".stage-{secrets.token_hex(6)}"
+    made = transport.run(["sh", "-c", _MAKE_FOLDER, "sh", parent], timeout_s=COMMAND_TIMEOUT_S)
+    _expect_success(made, f"{parent} could not be made")
+    transport.push(source, f"{parent}/{stage}", link_dest=_newest(present), timeout_s=PUSH_TIMEOUT_S)
+    below = f"versions/{job_type}"
+    sealed = transport.run(
+        site.command("seal", "--root", site.root, f"{below}/{stage}", f"{below}/{name}", digest),
+        timeout_s=COMMAND_TIMEOUT_S,
+    )
+    _expect_success(sealed, f"version {name} of {job_type} did not arrive whole")
+
+
+def sweep(transport: Transport, site: Site) -> None:
+    """Remove what earlier times left there: unfinished stages, all but the newest versions of each type."""
+    done = transport.run(site.command("sweep", "--root", site.root), timeout_s=COMMAND_TIMEOUT_S)
+    if done.exit_code != 0:
+        log.warning("%s could not be swept: %s", site.root, done.stderr[-500:].decode("utf-8", "replace").strip())
+
+
+def _newest(names: Iterable[str]) -> str | None:
+    """The folder of the highest version number, the likeliest to share files with the next."""
+    numbered = [(int(number), name) for name in names for number, dash, _ in [name.partition("-")] if number.isdigit()]
+    return max(numbered)[1] if numbered else None
+
+
+def _expect_success(done: Completed, what: str) -> None:
+    if done.exit_code != 0:
+        words = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
+        raise NodeUnfit(f"{what}: {words[-500:] or f'exit code {done.exit_code}'}")

@@ -1,0 +1,281 @@
+"""What the engine knows of each machine: its state, what it holds, whether it may take more. No connection, no store.
+
+Owned by the engine's thread. A member changes only by the named steps below, each the answer to one event.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from inventory.machine import Machine
+from jobs.model import AttemptKey, MachineState, MachineView
+from orchestrator.events import DownState, RunnerUp
+from orchestrator.health import Contact, Load
+from orchestrator.scheduler import Seat, VersionKey
+
+#: How long a version that could not be sent to a machine waits for the next try: at first, and at most.
+DEPLOY_RETRY_S: Final = 10.0
+DEPLOY_RETRY_LONGEST_S: Final = 300.0
+
+
+class Held(NamedTuple):
+    """What is thought of an attempt a machine holds."""
+
+    job_type: str
+    #: Seconds of work it is expected to be.
+    job_s: float
+
+
+@dataclass(slots=True)
+class Member:
+    """One machine of the inventory, or one that left it and still holds work."""
+
+    machine: Machine
+    state: MachineState = MachineState.CONNECTING
+    text: str = ""
+    contact: Contact | None = None
+    load: Load | None = None
+    #: Wall time of its last answer, for people.
+    contact_at: float | None = None
+    #: Monotonic time since when nobody answers for its attempts; None while somebody does.
+    silent_since_s: float | None = None
+    #: Its attempts are shown as unreachable.
+    shown_unreachable: bool = False
+    removed: bool = False
+    #: Its last runner did not start: nothing is claimed for it before one has answered.
+    unproven: bool = False
+    #: What its runner said when it answered; None once that was compared with ``held``, and while none is there.
+    greeting: RunnerUp | None = None
+    #: The stream whose runner was compared; None: nothing was sent to a runner since the last one went.
+    stream: int | None = None
+    #: Attempts claimed for it and not ended.
+    held: dict[AttemptKey, Held] = field(default_factory=dict)
+    held_s: float = 0.0
+    running: set[AttemptKey] = field(default_factory=set)
+    ready: set[VersionKey] = field(default_factory=set)
+    coming: set[VersionKey] = field(default_factory=set)
+    #: Versions that could not be sent, and the monotonic time to try again; how often in a row that was so.
+    failed: dict[VersionKey, float] = field(default_factory=dict)
+    failures: Counter[VersionKey] = field(default_factory=Counter)
+    #: Folder names on the machine by job type, as first contact found them and as we added to them.
+    present: dict[str, set[str]] = field(default_factory=dict)
+    next_poll_s: float = 0.0
+    #: What a person should know though it takes work, and until when (monotonic) it takes none because of something.
+    note: str = ""
+    resting: str = ""
+    resting_until_s: float = 0.0
+    changed: bool = True
+
+    # what happened
+
+    def connected(self, contact: Contact, now: float) -> None:
+        self.contact, self.load = contact, contact.load
+        self.contact_at = now
+        if not self.unproven:
+            self.state, self.text = MachineState.READY, ""
+        if not self.held:
+            self.silent_since_s = None
+        self.present = {job_type: set(names) for job_type, names in contact.versions.items()}
+        self.ready, self.coming, self.failed = set(), set(), {}
+        self.greeting = self.stream = None
+        self.note = self.resting = ""
+        self.changed = True
+
+    def runner_up(self, up: RunnerUp) -> None:
+        self.greeting, self.stream = up, None
+        self.state, self.text = MachineState.READY, ""
+        self.silent_since_s, self.unproven = None, False
+        self.changed = True
+
+    def compared(self) -> None:
+        """What its runner holds is settled, and it may be fed."""
+        if self.greeting is not None:
+            self.stream, self.greeting = self.greeting.stream, None
+
+    def runner_gone(self, stream: int) -> bool:
+        """Whether it was the one that could be fed."""
+        if self.greeting is not None and self.greeting.stream == stream:
+            self.greeting = None
+        fed = self.stream == stream
+        if fed:
+            self.stream = None
+        return fed
+
+    def down(self, state: DownState, text: str, now_s: float) -> None:
+        # connected, and then unfit: it was the runner that did not start
+        self.unproven = self.unproven or (state == "unfit" and self.state is MachineState.READY)
+        self.state, self.text = MachineState(state), text
+        if self.silent_since_s is None:
+            self.silent_since_s = now_s
+        self.coming = set()
+        self.greeting = self.stream = None
+        self.changed = True
+
+    def loaded(self, load: Load, now: float) -> None:
+        self.load, self.contact_at = load, now
+        self.changed = True
+
+    def connecting(self) -> None:
+        self.state, self.text = MachineState.CONNECTING, ""
+        self.unproven, self.failures = False, Counter()
+        self.load = None
+        self.present, self.ready, self.coming = {}, set(), set()
+        self.greeting = self.stream = None
+        self.changed = True
+
+    def away(self) -> None:
+        self.state, self.text = MachineState.CLOSED, ""
+        self.silent_since_s = None
+        self.coming = set()
+        self.greeting = self.stream = None
+        self.changed = True
+
+    def deployed(self, key: VersionKey, name: str) -> None:
+        self.coming.discard(key)
+        self.ready.add(key)
+        self.present.setdefault(key[0], set()).add(name)
+        del self.failures[key]
+        self.note = ""
+        self.changed = True
+
+    def deploy_failed(self, key: VersionKey, text: str, now_s: float, spread: float) -> None:
+        """Tried again ever later; ``spread`` from 0 to 1 keeps machines from trying together."""
+        self.coming.discard(key)
+        self.ready.discard(key)
+        wait_s = min(DEPLOY_RETRY_S * 2 ** min(self.failures[key], 16), DEPLOY_RETRY_LONGEST_S)
+        self.failures[key] += 1
+        self.failed[key] = now_s + wait_s * (0.5 + spread)
+        self.note = f"{key[0]}@{key[1]} could not be sent: {text}"
+        self.changed = True
+
+    def rest(self, why: str, until_s: float) -> None:
+        """Take nothing new for a while, because of something a later look may find mended."""
+        self.resting, self.resting_until_s = why, until_s
+        self.changed = True
+
+    def time_passed(self, now_s: float) -> None:
+        self.failed = {key: retry_s for key, retry_s in self.failed.items() if retry_s > now_s}
+        if self.resting and self.resting_until_s <= now_s:
+            self.resting = ""
+            self.changed = True
+
+    def hold(self, key: AttemptKey, held: Held) -> None:
+        self.held[key] = held
+        self.held_s += held.job_s
+        self.changed = True
+
+    def started(self, key: AttemptKey) -> None:
+        if key in self.held:
+            self.running.add(key)
+            self.changed = True
+
+    def let_go(self, keys: Iterable[AttemptKey]) -> None:
+        for key in keys:
+            held = self.held.pop(key, None)
+            if held is not None:
+                self.held_s -= held.job_s
+                self.running.discard(key)
+        if not self.held:
+            self.held_s = 0.0
+        self.changed = True
+
+    # what follows from it
+
+    @property
+    def gate(self) -> str:
+        """Why it takes nothing new, in words for people; empty: it does."""
+        for closed, words in self._gates():
+            if closed:
+                return words
+        return ""
+
+    def _gates(self) -> Iterable[tuple[bool, str]]:
+        machine, load = self.machine, self.load
+        yield self.state is not MachineState.READY, self.text or str(self.state)
+        yield self.removed, "removed from the inventory"
+        yield machine.closed, "closed in the inventory"
+        yield machine.paused, "paused in the inventory"
+        yield bool(self.resting), self.resting
+        if load is None:
+            return
+        yield load.end_file, "an End file lies in its folder"
+        yield load.pause_file, "a Pause file lies in its folder"
+        if machine.max_load is not None and self.contact is not None:
+            per_core = load.load1 / max(1, self.contact.cores)
+            yield per_core > machine.max_load, f"load {per_core:.1f} per core is above max_load {machine.max_load}"
+        free = load.memory_free_mb * 2**20
+        yield 0 < machine.min_free_memory_bytes > free, "less free memory than min_free_memory"
+        free = load.disk_free_mb * 2**20
+        yield 0 < machine.min_free_disk_bytes > free, "less free disk than min_free_disk"
+
+    @property
+    def wants_empty(self) -> bool:
+        """Unstarted work should come back, because a person said so (not because of a load that passes)."""
+        load = self.load
+        by_file = load is not None and (load.pause_file or load.end_file)
+        return self.removed or self.machine.closed or self.machine.paused or by_file
+
+    @property
+    def wants_away(self) -> bool:
+        """To be disconnected when nothing is left on it."""
+        return self.removed or self.machine.closed or (self.load is not None and self.load.end_file)
+
+    def seat(self) -> Seat:
+        """A working copy for the scheduler."""
+        return Seat(
+            machine_id=self.machine.machine_id,
+            tags=self.machine.tags,
+            slots=self.machine.limit_process,
+            held=len(self.held),
+            held_s=self.held_s,
+            ready=self.ready,
+            coming=self.coming,
+            failed=self.failed.keys(),
+        )
+
+    @property
+    def life(self) -> str:
+        return self.contact.life if self.contact else ""
+
+    def same_life(self, known: str | None) -> bool:
+        """Whether nothing that was sent before can have run unseen: nothing was ever sent, or it is the life still."""
+        return known is None or (known == self.life and bool(known))
+
+    def in_doubt(self, known_to_runner: AbstractSet[AttemptKey], unsent: AbstractSet[AttemptKey]) -> list[AttemptKey]:
+        """Held attempts that the runner does not know of, though they were sent, or may have been."""
+        return [key for key in self.held if key not in known_to_runner and key not in unsent]
+
+    def view(self, now: float) -> MachineView:
+        """As people see it."""
+        machine, contact, load = self.machine, self.contact, self.load
+        return MachineView(
+            machine_id=machine.machine_id,
+            name=machine.name,
+            address="local" if machine.connection == "local" else machine.host,
+            tags=machine.tags,
+            limit_process=machine.limit_process,
+            state=self._shown_state(),
+            text=self.gate or self.note,
+            assigned=len(self.held) - len(self.running),
+            running=len(self.running),
+            platform=contact.platform if contact else "",
+            python=contact.python_version if contact else "",
+            cpu_cores=contact.cores if contact else None,
+            cpu_ratio=load.cpu_ratio if load else None,
+            load1=load.load1 if load else None,
+            memory_used_mb=load.memory_used_mb if load else None,
+            memory_free_mb=load.memory_free_mb if load else None,
+            disk_used_mb=load.disk_used_mb if load else None,
+            disk_free_mb=load.disk_free_mb if load else None,
+            contact_at=self.contact_at,
+            updated_at=now,
+        )
+
+    def _shown_state(self) -> MachineState:
+        if self.state is not MachineState.READY:
+            return self.state
+        if self.wants_away:
+            return MachineState.DRAINING if self.held else MachineState.CLOSED
+        return MachineState.PAUSED if self.wants_empty else MachineState.READY
