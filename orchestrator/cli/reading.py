@@ -1,0 +1,92 @@
+"""What people type → inputs of jobs: key=value words, JSON, CSV, JSON lines, ranges of ids. Opens nothing."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import IO, Any, NoReturn
+
+from click import BadParameter
+
+
+def typed(text: str) -> Any:
+    """JSON where it reads as JSON (numbers, true, null, lists, quoted text), else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        return text
+
+
+def keyword_arguments(words: Sequence[str], *, as_text: bool = False) -> dict[str, Any]:
+    """``x=1 label=hi`` as keyword arguments."""
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadParameter(f"{word!r} is not NAME=VALUE", param_hint="arguments")
+        if name in kwargs:
+            raise BadParameter(f"{name} is given twice", param_hint="arguments")
+        kwargs[name] = value if as_text else typed(value)
+    return kwargs
+
+
+def positional_arguments(text: str | None) -> tuple[Any, ...]:
+    """``'[1, "a"]'`` as positional arguments."""
+    if text is None:
+        return ()
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise BadParameter(f"not JSON: {error}", param_hint="--args") from error
+    if not isinstance(value, list):
+        raise BadParameter('expected a JSON list such as [1, "a"]', param_hint="--args")
+    return tuple(value)
+
+
+def csv_rows(file: IO[str], constants: dict[str, Any], *, as_text: bool = False) -> Iterator[dict[str, Any]]:
+    """Each line as keyword arguments named by the first line."""
+    lines = csv.reader(file)
+    names = [name.strip() for name in next(lines, [])]
+    for name in names:
+        if not name.isidentifier() or names.count(name) > 1:
+            raise BadParameter(f"the first line must name the arguments; {name!r} cannot be one", param_hint="--csv")
+    for line in lines:
+        if not line:
+            continue
+        if len(line) != len(names):
+            message = f"line {lines.line_num} has {len(line)} fields, the first line {len(names)}"
+            raise BadParameter(message, param_hint="--csv")
+        yield {**constants, **dict(zip(names, line if as_text else map(typed, line), strict=True))}
+
+
+def json_lines(file: Iterable[str], constants: dict[str, Any]) -> Iterator[Any]:
+    """Each line as an input: an object is keyword arguments, a list positional ones, anything else the only one."""
+    from multijob import call
+
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, parse_constant=_no_constant)
+        except ValueError as error:
+            raise BadParameter(f"line {number} is not JSON: {error}", param_hint="--jsonl") from error
+        if isinstance(value, dict):
+            yield {**constants, **value}
+        else:
+            yield call(*(value if isinstance(value, list) else [value]), **constants)
+
+
+def ids_of(words: Sequence[str]) -> list[int]:
+    """``3 5-9 12,13`` as ids."""
+    return list(chain.from_iterable(_range_of(part) for word in words for part in word.split(",") if part))
+
+
+def _range_of(text: str) -> range:
+    first, dash, last = text.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() or not dash)) or (dash and int(last) < int(first)):
+        raise BadParameter(f"{text!r} is not a job id or a range like 5-9", param_hint="IDS")
+    return range(int(first), int(last or first) + 1)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
