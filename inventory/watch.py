@@ -1,4 +1,4 @@
-"""Notice that inventory.yml has changed. Looks once a second, in a thread of its own; what follows is others' to do."""
+"""Notice that inventory.yml has changed. Looks twice a second, in a thread of its own; what follows is for others."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from inventory.file import Inventory, InventoryInvalid
 
 log = logging.getLogger(__name__)
 
-PERIOD_S: Final = 1.0
+PERIOD_S: Final = 0.5
 
 
 class Watch:

@@ -485,6 +485,7 @@ class MachineView:
     platform: str = ""
     python: str = ""
     cpu_cores: int | None = None
+    #: Share of all processors in use, from 0 to 1.
     cpu_ratio: float | None = None
     load1: float | None = None
     memory_used_mb: int | None = None

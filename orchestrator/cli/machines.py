@@ -11,7 +11,7 @@ from orchestrator.cli.shell import USAGE, Where, Wrong, client_of, note
 
 def _cpu(row: Row) -> str:
     ratio = row.get("cpu_ratio")
-    return "" if ratio is None else f"{ratio:.0f}%"
+    return "" if ratio is None else f"{ratio:.0%}"
 
 
 def _gigabytes(key: str) -> Any:

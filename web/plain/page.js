@@ -201,7 +201,7 @@ function gauges(machine) {
   const box = make("div", "gauges");
   const waiting = machine.assigned > machine.running ? ` (+${machine.assigned - machine.running})` : "";
   gauge(box, "slots", machine.running, machine.limit_process, `${machine.running} / ${machine.limit_process}${waiting}`);
-  if (machine.cpu_ratio !== null) gauge(box, "cpu", machine.cpu_ratio, 100, `${Math.round(machine.cpu_ratio)} %`);
+  if (machine.cpu_ratio !== null) gauge(box, "cpu", machine.cpu_ratio, 1, `${Math.round(machine.cpu_ratio * 100)} %`);
   used(box, "memory", machine.memory_used_mb, machine.memory_free_mb);
   used(box, "disk", machine.disk_used_mb, machine.disk_free_mb);
   return box;
