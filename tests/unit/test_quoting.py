@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from orchestrator import quoting
+from tests.conftest import require
 
 SHELLS = ("sh", "bash", "dash", "zsh", "fish", "csh", "tcsh", "ksh", "mksh")
 WORDS = [
@@ -26,8 +27,7 @@ def _said(shell: str, argv: list[str]) -> list[bytes]:
 
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest) -> str:
-    if shutil.which(request.param) is None:
-        pytest.skip(f"this machine lacks {request.param}")
+    require([] if shutil.which(request.param) else [request.param])
     return str(request.param)
 
 
