@@ -65,7 +65,7 @@ class Talk:
         self.transport = FakeTransport()
         self.terms = Terms()
         self.told: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
-        site = Site("/root/s1", "python3", "/root/s1/runner/abc.pyz")
+        site = Site("/srv/s1", "python3", "/srv/s1/runner/abc.pyz")
         self.stream = RunnerStream(Machine(machine_id="m1"), site, self.terms.terms(), self.told.put)
 
     def attach(self, **hello: Any) -> None:
