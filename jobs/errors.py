@@ -34,5 +34,17 @@ class StoreUnavailable(JobsError):
     """The database cannot take this now (locked, full, restarting, read-only). Nothing was stored; try again later."""
 
 
+class Superseded(StoreUnavailable):
+    """Another server has taken the lead over this database: from this process nothing is written any more."""
+
+
+class StoreUnfit(JobsError):
+    """The database, or its address, cannot be used as it is; the message says what to change."""
+
+
 class StoreTooNew(JobsError):
     """The database was written by a newer release; this one must not touch it."""
+
+
+class TooMuch(JobsError):
+    """So much waits already that this was not taken; try again later."""

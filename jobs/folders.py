@@ -176,9 +176,19 @@ def _check_way(dest: Path, relative: str) -> None:
 def place(made: Path, dest: Path) -> None:
     """Put a finished folder where it belongs, at once; when another was quicker, its equal folder stays."""
     dest.parent.mkdir(parents=True, exist_ok=True)
+    for path in made.rglob("*"):
+        _sync(path)  # after a power loss its name could be there without its content, for good
     try:
         made.rename(dest)
     except OSError:
         if not dest.is_dir():
             raise
         shutil.rmtree(made)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

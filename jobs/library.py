@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Final
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
-from jobs import folders, settings
+from jobs import diffing, folders, settings
 from jobs.errors import NotFound, StoreUnavailable, UnknownJobType
 from jobs.folders import Part
 from jobs.model import JobVersion, Published
 from jobs.names import check_plain, is_plain
-from jobs.store import Store, types
-from jobs.unzip import unpack
+from jobs.store import Store, Tx, types
+from jobs.unzip_apart import unpack
 from remote_runner import digest
 
 #: Publishes of one job type that meet look again; more than this many in a row is not chance.
@@ -73,6 +73,17 @@ class Library:
             folders.copy(Path(stage) / "zip", Path(stage) / "whole")
             with self._folders:
                 folders.overlay(Path(stage) / "whole", folder)
+
+    def rollback(self, job_type: str, number: int, now: float) -> Published:
+        """An old version's content as a new version. Raises UnknownJobType, NotFound."""
+        self.current(job_type)
+        content = self.zip_of(job_type, number)
+
+        def fill(dest: Path) -> None:
+            with ZipFile(BytesIO(content)) as archive:
+                _extract(archive, dest)
+
+        return self._publish(job_type, fill, now)
 
     def _publish(self, job_type: str, fill: Callable[[Path], None], now: float) -> Published:
         check_plain("job_type", job_type)
@@ -149,9 +160,9 @@ class Library:
         with self._store.read() as conn:
             return types.first_times(conn)
 
-    def forget(self, job_type: str, now: float) -> None:
-        """Hide a job type. Raises UnknownJobType."""
-        if not self._store.write(lambda tx: types.forget(tx, job_type, now)):
+    def forget_in(self, tx: Tx, job_type: str, now: float) -> None:
+        """Hide a job type, together with what else the transaction does. Raises UnknownJobType."""
+        if not types.forget(tx, job_type, now):
             raise UnknownJobType(job_type)
 
     # --------------------------------------------------------------------------------------------------------- content
@@ -161,6 +172,11 @@ class Library:
         version = self.version(job_type, number)
         with self._store.read() as conn:
             return types.content(conn, version.digest)
+
+    def changes(self, job_type: str, number: int, against: int) -> list[diffing.Change]:
+        """What ``number`` changed in ``against``. Raises NotFound."""
+        old, new = (self.zip_of(job_type, one) for one in (against, number))
+        return diffing.compare(_files(old), _files(new))
 
     def node_zip(self, job_type: str) -> bytes:
         """What nodes get of the newest version, as a zip. Raises UnknownJobType."""
@@ -212,6 +228,16 @@ def _describe(job_type: str, whole: Path, number: int, now: float) -> JobVersion
     )
 
 
+def _files(content: bytes) -> dict[str, diffing.File]:
+    """The files of a zip that ``folders.pack`` made."""
+    with ZipFile(BytesIO(content)) as archive:
+        return {entry.filename: diffing.File(archive.read(entry), _executable(entry)) for entry in archive.infolist()}
+
+
+def _executable(entry: ZipInfo) -> bool:
+    return bool(entry.external_attr >> 16 & 0o100)
+
+
 def _extract(archive: ZipFile, dest: Path) -> None:
     """Unpack what ``folders.pack`` made and the store kept."""
     dest.mkdir()
@@ -219,4 +245,4 @@ def _extract(archive: ZipFile, dest: Path) -> None:
         path = dest / entry.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(archive.read(entry))
-        folders.set_mode(path, executable=bool(entry.external_attr >> 16 & 0o100))
+        folders.set_mode(path, executable=_executable(entry))

@@ -7,8 +7,10 @@ Times are float seconds since the epoch (UTC); texts that hold JSON stay texts a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from jobs.spends import NONE as NO_PERCENTILES
+from jobs.spends import Percentiles
 from jobs.status import Reason, Status
 
 #: (job id, attempt number): the name of one try, and its fence.
@@ -48,11 +50,13 @@ class Submitted:
 
 
 class Lane(NamedTuple):
-    """All jobs of one type that ask for one tag; the scheduler looks only at the head of each lane."""
+    """All jobs of one type that ask for one tag and avoid the same machines; the scheduler looks only at its head."""
 
     lane_id: int
     job_type: str
     tag: str
+    #: Machines that its jobs must not go to: they failed there and were rerun elsewhere.
+    avoid: frozenset[str] = frozenset()
 
 
 class Candidate(NamedTuple):
@@ -107,6 +111,8 @@ class Reported(NamedTuple):
     #: "start", "end" or "back".
     kind: str
     spend_s: float
+    #: How it ended; NONE: well, or not yet.
+    reason: Reason = Reason.NONE
 
 
 class ReportAnswer(NamedTuple):
@@ -204,6 +210,8 @@ class Attempt(NamedTuple):
     #: JSON text ``{"stdout": {"head", "tail", "total"}, "stderr": {...}}``; None: silent.
     log: str | None
     return_error: str | None
+    #: JSON text, how the machine was when it failed: load1, memory_free_mb, disk_free_mb, python, runner.
+    machine: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,6 +225,8 @@ class JobDetail:
     latest: Attempt | None
     #: Why it waits; None unless it is waiting.
     waiting: "WaitingBecause | None"
+    #: Machines it must not go to.
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +256,11 @@ class JobFilter:
     tag: Choice | str | None = None
     versions: frozenset[int] | None = None
     cleared: bool | None = None
+    #: A job's id, a batch, or the fingerprint of a failure: exactly this.
+    q: str | None = None
+    #: Bounds of the latest move: from this time on, and before that one.
+    since: float | None = None
+    until: float | None = None
 
     @property
     def empty(self) -> bool:
@@ -261,11 +276,39 @@ class JobFilter:
 
     @property
     def _on_jobs(self) -> tuple[object, ...]:
-        return self.machine_id, self.tag, self.versions
+        return self.machine_id, self.tag, self.versions, self.q, self.since, self.until
 
     @property
     def _on_batches(self) -> tuple[object, ...]:
         return self.job_type, self.batch
+
+
+class Sort(StrEnum):
+    """In which order a list is given; a "-" in front: the greatest first."""
+
+    ID = "id"
+    ID_DOWN = "-id"
+    UPDATED_AT = "updated_at"
+    UPDATED_AT_DOWN = "-updated_at"
+    SPEND_S = "spend_s"
+    SPEND_S_DOWN = "-spend_s"
+
+    @property
+    def column(self) -> str:
+        """What is compared."""
+        return self.value.removeprefix("-")
+
+    @property
+    def down(self) -> bool:
+        """Whether the greatest comes first."""
+        return self.value.startswith("-")
+
+
+class Place(NamedTuple):
+    """Where in a sorted list a page ended: the value of the last row, and its id."""
+
+    value: float
+    job_id: int
 
 
 class Census(NamedTuple):
@@ -287,10 +330,14 @@ class JobRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """A part of a list, newest first; ``after`` asks for the next one, None: this is the end."""
+    """A part of a list, newest first; ``after`` asks for the next one, None: this is the end.
+
+    ``place`` is the same for a list that is sorted by something else than the id.
+    """
 
     jobs: list[Job]
     after: int | None
+    place: Place | None = None
 
 
 class ResultRow(NamedTuple):
@@ -335,6 +382,21 @@ class Summary:
     #: When its first job was submitted, and when a job of it moved last.
     begin_at: float = 0.0
     updated_at: float = 0.0
+    #: How long finished jobs took, within 3 %.
+    percentiles: Percentiles = NO_PERCENTILES
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of jobs that ended well among those that ended; None: none ended."""
+        done = self.jobs.get(Status.DONE, 0)
+        ended = done + self.jobs.get(Status.FAILED, 0) + self.jobs.get(Status.RETURN_FAILED, 0)
+        return done / ended if ended else None
+
+    @property
+    def mean_s(self) -> float | None:
+        """Seconds a finished job took on average."""
+        done = self.jobs.get(Status.DONE, 0)
+        return self.spend_s / done if done else None
 
 
 class HourRow(NamedTuple):
@@ -356,9 +418,12 @@ class WaitCode(StrEnum):
     NO_VERSION = "no_version"
     NO_MACHINES = "no_machines"
     NO_TAG = "no_tag"
+    ALL_AVOIDED = "all_avoided"
     ALL_UNREACHABLE = "all_unreachable"
     ALL_PAUSED = "all_paused"
     ALL_UNFIT = "all_unfit"
+    NO_PYTHON = "no_python"
+    ALL_BENCHED = "all_benched"
     ALL_FULL = "all_full"
     NEXT = "next"
 
@@ -370,6 +435,22 @@ class WaitingBecause(NamedTuple):
     text: str
 
 
+class WaitingLane(NamedTuple):
+    """Jobs that wait for the same: how many of them could go at once, or wait for a time, and what for."""
+
+    job_type: str
+    tag: str
+    avoid: frozenset[str]
+    #: Both counted up to ``WAITING_LIMIT``, which then means "and more".
+    ready: int
+    backing_off: int
+    because: WaitingBecause
+
+
+#: No more jobs of a lane are counted.
+WAITING_LIMIT: Final = 10_000
+
+
 class Action(StrEnum):
     """What people do to jobs."""
 
@@ -378,6 +459,8 @@ class Action(StrEnum):
     COPY = "copy"
     DELETE = "delete"
     CLEAR = "clear"
+    #: End the waiting jobs of a type that was deleted; asked for by deleting it only.
+    END_TYPE = "end_type"
 
 
 class ActionResult(NamedTuple):
@@ -394,6 +477,49 @@ class Copied(NamedTuple):
 
     matched: int
     ids: list[int]
+
+
+class OperationState(StrEnum):
+    """How far an operation is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """An action on many jobs, done in chunks, and how far it is."""
+
+    operation_id: int
+    action: Action
+    #: Without the ids, and how many of them were named (None: it is not by ids).
+    filter: JobFilter
+    named: int | None
+    #: Rerun on other machines than those that failed the job.
+    elsewhere: bool
+    cursor: int
+    upto: int
+    #: How many jobs there were at the beginning, where that was known.
+    total: int | None
+    matched: int
+    changed: int
+    skipped: Mapping[str, int]
+    #: (first, last) of the ids that copies got.
+    made: Sequence[tuple[int, int]]
+    state: OperationState
+    why: str
+    who: str
+    source: str
+    created_at: float
+    updated_at: float
+    ended_at: float | None
+
+    @property
+    def made_ids(self) -> list[int]:
+        """The ids of all copies."""
+        return [job_id for first, last in self.made for job_id in range(first, last + 1)]
 
 
 # ---------------------------------------------------------------------------------------------------------- job types
@@ -480,6 +606,10 @@ class MachineView:
     text: str = ""
     #: Presented host key while untrusted.
     fingerprint: str = ""
+    #: Job types it gets none of because they fail here unlike elsewhere ("": it gets nothing at all), and why.
+    benched: Mapping[str, str] = field(default_factory=dict)
+    #: Something that cannot be mended from here: a process that cannot be ended, work that ends with the connection.
+    marks: tuple[str, ...] = ()
     assigned: int = 0
     running: int = 0
     platform: str = ""
@@ -496,6 +626,19 @@ class MachineView:
     contact_at: float | None = None
     created_at: float = 0.0
     updated_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchRow:
+    """A machine that gets no jobs of a type ("": of any) until a time, because those fail there unlike elsewhere."""
+
+    machine_id: str
+    job_type: str
+    why: str
+    #: How often in a row.
+    level: int
+    since_at: float
+    until_at: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -530,6 +673,74 @@ class TokenInfo:
     expires_at: float | None = None
     last_used_at: float | None = None
     revoked_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserInfo:
+    """A person with a password, without it."""
+
+    name: str
+    scopes: frozenset[str]
+    created_at: float
+    #: When the password was set.
+    changed_at: float
+    last_used_at: float | None = None
+
+
+class SessionOrigin(StrEnum):
+    """What a browser signed in with."""
+
+    USER = "user"
+    TOKEN = "token"  # noqa: S105  (a word, not a secret)
+    CODE = "code"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionInfo:
+    """A browser that is signed in, without its secret. ``name``: of the user or token it signed in with."""
+
+    origin: SessionOrigin
+    name: str
+    scopes: frozenset[str]
+    created_at: float
+    used_at: float
+    expires_at: float
+
+
+class CommandState(StrEnum):
+    """How far the engine is with what was asked of it."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """Something a person asked of the engine. ``machine_id`` is empty where it concerns the server itself."""
+
+    command_id: int
+    kind: str
+    machine_id: str
+    args: Mapping[str, Any]
+    asked_by: str
+    state: CommandState
+    #: What the engine said on the way: JSON values, one a step.
+    progress: Sequence[Any]
+    #: A JSON object once it is done or failed (then with ``error``).
+    answer: Mapping[str, Any] | None
+    created_at: float
+    begun_at: float | None
+    ended_at: float | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (CommandState.DONE, CommandState.FAILED)
+
+    def has_news(self, seen: int) -> bool:
+        """For somebody who has seen so many lines of its progress."""
+        return self.ended or len(self.progress) > seen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

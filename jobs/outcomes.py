@@ -48,6 +48,10 @@ class Outcome(NamedTuple):
     exit_code: int | None = None
     signal: int | None = None
     log: str | None = None
+    #: JSON text: how the machine was, as the node says; failures only.
+    machine: str | None = None
+    #: A failure that another try would not change.
+    final: bool = False
 
 
 class Heard(NamedTuple):
@@ -74,17 +78,19 @@ def from_records(records: Sequence[Record]) -> Heard:
     return Heard(last_seq, list(begun), ended)
 
 
-def server_made(reason: Reason, error: str = "") -> Outcome:
-    """An end the server itself declares: lost, died, given_back, dispatch_failed."""
+def server_made(reason: Reason, error: str = "", machine: Mapping[str, Any] | None = None) -> Outcome:
+    """An end the server itself declares: lost, died, given_back, dispatch_failed. ``machine``: as it was last seen."""
     started = reason not in (Reason.GIVEN_BACK, Reason.DISPATCH_FAILED)
-    return Outcome(reason, started=started, error=error or None)
+    return Outcome(reason, started=started, error=error or None, machine=_machine(machine))
 
 
 # ------------------------------------------------------------------------------------------------------ "end", "back"
 
 
 def _back(body: Mapping[str, Any]) -> Outcome:
-    return Outcome(Reason.GIVEN_BACK, started=False, error=_text(body.get("why"), ERROR_LIMIT))
+    """Not wanted there any more, or (``failed``) the node could not run it: its failure, not the job's."""
+    reason = Reason.DISPATCH_FAILED if body.get("failed") is True else Reason.GIVEN_BACK
+    return Outcome(reason, started=False, error=_text(body.get("why"), ERROR_LIMIT))
 
 
 def _end(body: Mapping[str, Any]) -> Outcome:
@@ -126,11 +132,14 @@ def _failure(reason: Reason, body: Mapping[str, Any], error: str | None) -> Outc
     return Outcome(
         reason,
         started=body.get("started") is not False,
+        result=_brought(body.get("result")) if reason == Reason.ERROR else None,
         spend_s=_seconds(body.get("spend_s")),
         error=error,
         exit_code=_small(body.get("exit_code")),
         signal=_small(body.get("signal")),
         log=None if log is None else _log(log),
+        machine=_machine(body.get("machine")),
+        final=reason == Reason.ERROR and body.get("final") is True,
     )
 
 
@@ -167,6 +176,11 @@ def _too_large(field: str, size_bytes: int) -> Outcome:
     return Outcome(Reason.RESULT_TOO_LARGE, error=f"{field} has {size_bytes} bytes, the limit is {RESULT_LIMIT_BYTES}")
 
 
+def _brought(text: object) -> str | None:
+    """What an exception brought along; nothing else of it is wrong where that is not what it should be."""
+    return text if isinstance(text, str) and _fault("result", text) is None else None
+
+
 def _is_count(count: object) -> bool:
     return isinstance(count, int | float) and not isinstance(count, bool) and 0 <= count <= COUNT_LIMIT
 
@@ -186,6 +200,25 @@ def _text(value: object, limit: int) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value[-limit:].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+#: What is kept of a machine's state, and as what.
+_NUMBERS: Final = ("load1", "memory_free_mb", "disk_free_mb")
+_WORDS: Final = ("python", "runner")
+_WORD_LIMIT: Final = 64
+
+
+def _machine(said: object) -> str | None:
+    """The known keys of it, checked; None where nothing is left."""
+    if not isinstance(said, Mapping):
+        return None
+    numbers = {name: said[name] for name in _NUMBERS if _is_number(said.get(name))}
+    words = {name: word for name in _WORDS if (word := _text(said.get(name), _WORD_LIMIT))}
+    return json.dumps(numbers | words, ensure_ascii=False) if numbers or words else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= COUNT_LIMIT
 
 
 def _log(log: object) -> str | None:

@@ -10,12 +10,29 @@ from typing import Final, NamedTuple
 from jobs.outcomes import Outcome
 from jobs.status import FINAL_REASONS, Reason, Status
 
-RETRY_FIRST_S: Final = 1.0
-RETRY_MOST_S: Final = 300.0
 #: Given back or not delivered: costs no start and waits for nothing.
 UNSPENT: Final = frozenset({Reason.GIVEN_BACK, Reason.DISPATCH_FAILED})
 #: A worker that dies before work() costs no start, but not for ever: from this attempt on it does.
 FREE_DEATHS: Final = 10
+
+
+#: What failed with the machine may need a while to mend there: its first wait is so many times the usual one.
+_PATIENCE: Final = {Reason.DIED: 5.0, Reason.TIMEOUT: 2.0}
+
+
+class Backoff(NamedTuple):
+    """How long a failed job waits: doubling from the first wait to the longest, each spread by half of it."""
+
+    first_s: float = 1.0
+    longest_s: float = 300.0
+
+    def delay_s(self, tries: int, spread: float, reason: Reason = Reason.ERROR) -> float:
+        """After so many tries, the last of which failed for this reason. ``spread``: from 0 to 1."""
+        whole = min(self.first_s * _PATIENCE.get(reason, 1.0) * 2.0 ** min(tries - 1, 32), self.longest_s)
+        return whole * (0.5 + spread)
+
+
+USUAL: Final = Backoff()
 
 
 class OpenJob(NamedTuple):
@@ -55,7 +72,15 @@ class Move(NamedTuple):
     due_at: float | None
 
 
-def settle(job: OpenJob, outcome: Outcome, *, has_return: bool, now: float, spread: Callable[[], float]) -> Move | None:
+def settle(
+    job: OpenJob,
+    outcome: Outcome,
+    *,
+    has_return: bool,
+    now: float,
+    spread: Callable[[], float],
+    backoff: Backoff = USUAL,
+) -> Move | None:
     """The move that follows; None: this end changes nothing. ``spread`` gives numbers from 0 to 1."""
     if outcome.reason == Reason.NONE:
         return _succeed(job, has_return)
@@ -65,7 +90,7 @@ def settle(job: OpenJob, outcome: Outcome, *, has_return: bool, now: float, spre
         return _unspent(job, outcome)
     if job.kill_requested:
         return _fail(job, Reason.KILL_UNCONFIRMED if outcome.reason == Reason.LOST else outcome.reason)
-    return _fail_or_retry(job, outcome, now, spread)
+    return _fail_or_retry(job, outcome, lambda tries: now + backoff.delay_s(tries, spread(), outcome.reason))
 
 
 def _succeed(job: OpenJob, has_return: bool) -> Move | None:
@@ -84,21 +109,15 @@ def _fail(job: OpenJob, reason: Reason) -> Move:
     return Move(Status.FAILED, reason, job.starts, None)
 
 
-def _fail_or_retry(job: OpenJob, outcome: Outcome, now: float, spread: Callable[[], float]) -> Move:
-    if outcome.reason in FINAL_REASONS:
+def _fail_or_retry(job: OpenJob, outcome: Outcome, due_at: Callable[[int], float]) -> Move:
+    if outcome.final or outcome.reason in FINAL_REASONS:
         return _fail(job, outcome.reason)
     free = not outcome.started and job.attempt < FREE_DEATHS
     starts = _taken_back(job) if free else job.starts
     if starts > job.limit_count:
         return _fail(job, outcome.reason)
-    return Move(Status.WAITING, outcome.reason, starts, now + retry_delay_s(max(starts, 1), spread()))
+    return Move(Status.WAITING, outcome.reason, starts, due_at(max(starts, 1)))
 
 
 def _taken_back(job: OpenJob) -> int:
     return max(job.starts - 1, 0)
-
-
-def retry_delay_s(tries: int, spread: float) -> float:
-    """Doubles with every try, up to five minutes, then half to one and a half of it."""
-    whole = min(RETRY_FIRST_S * 2.0 ** min(tries - 1, 32), RETRY_MOST_S)
-    return whole * (0.5 + spread)

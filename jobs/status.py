@@ -39,6 +39,9 @@ FINAL_REASONS: Final[frozenset[Reason]] = frozenset(
     {Reason.BAD_RESULT, Reason.RESULT_TOO_LARGE, Reason.KILLED, Reason.KILL_UNCONFIRMED, Reason.TYPE_DELETED}
 )
 
+#: Failures of the way to the machine or of the machine itself, rather than of what the job does.
+PLUMBING: Final[frozenset[Reason]] = frozenset({Reason.DIED, Reason.LOST, Reason.DISPATCH_FAILED})
+
 #: Nothing moves a job out of these but a person (rerun, delete) or a late success.
 TERMINAL: Final[frozenset[Status]] = frozenset({Status.DONE, Status.FAILED, Status.RETURN_FAILED})
 

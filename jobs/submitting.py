@@ -19,6 +19,8 @@ RESULTS_LIMIT: Final = 5000
 RANGES_LIMIT: Final = 10_000
 IDS_LIMIT: Final = 100_000
 ID_LIMIT: Final = 2**53
+#: What every database keeps in its smaller integers: attempts, versions.
+INT_LIMIT: Final = 2**31 - 1
 SCOPES: Final = frozenset({"read", "submit", "publish", "admin"})
 
 

@@ -4,17 +4,23 @@ Refused whole: the destination is made only by this call and removed when anythi
 unpacking, names are judged before anything is written, nothing but plain files and folders is made.
 """
 
+import os
 import shutil
 import stat
+import unicodedata
 import zipfile
 import zlib
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from jobs.errors import InvalidInput
 from jobs.folders import FILES_LIMIT, MAIN, SIZE_LIMIT_BYTES, check_path, set_mode
 
 RATIO_LIMIT: Final = 100
+#: The record an archive ends with, without its comment.
+_LAST: Final = b"PK\x05\x06"
+_LAST_BYTES: Final = 22
 _BLOCK_BYTES: Final = 1 << 16
 _UTF8_FLAG: Final = 0x800
 _ENCRYPTED_FLAG: Final = 0x1
@@ -25,6 +31,7 @@ def unpack(path: Path, dest: Path) -> None:
     """Unpack a job folder's zip into the new folder ``dest``. Raises InvalidInput with the reason."""
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_whole(path, archive)
             files = _judge(archive)
             _write(archive, files, dest, path.stat().st_size * RATIO_LIMIT)
     except InvalidInput:
@@ -39,6 +46,16 @@ def unpack(path: Path, dest: Path) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- judge
+
+
+def _check_whole(path: Path, archive: zipfile.ZipFile) -> None:
+    """Nothing before the first entry, nothing after the end: other programs might read that as another archive."""
+    if any(entry.header_offset == 0 for entry in archive.infolist()) != bool(archive.infolist()):
+        raise InvalidInput("zip", "has something before its beginning")
+    with path.open("rb") as stream:
+        stream.seek(-_LAST_BYTES - len(archive.comment), os.SEEK_END)
+        if stream.read(len(_LAST)) != _LAST:
+            raise InvalidInput("zip", "has something after its end")
 
 
 def _judge(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -93,6 +110,7 @@ def _check_kind(entry: zipfile.ZipInfo, name: str) -> None:
 
 
 def _check_tree(files: dict[str, zipfile.ZipInfo]) -> None:
+    _check_twins(files)
     if MAIN not in files:
         raise InvalidInput("zip", f"has no {MAIN} at its top; zip the folder's content, not the folder")
     for name in files:
@@ -100,6 +118,16 @@ def _check_tree(files: dict[str, zipfile.ZipInfo]) -> None:
         for depth in range(1, len(parts)):
             if "/".join(parts[:depth]) in files:
                 raise InvalidInput("zip", f"{'/'.join(parts[:depth])} is both a file and a folder")
+
+
+def _check_twins(files: Iterable[str]) -> None:
+    """Names that some file systems take for one: by case, or by how accents are written."""
+    seen: dict[str, str] = {}
+    for name in files:
+        for path in (name, *(str(parent) for parent in PurePosixPath(name).parents)):
+            twin = seen.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
+            if twin != path:
+                raise InvalidInput("zip", f"{twin} and {path} are one name on some machines")
 
 
 # -------------------------------------------------------------------------------------------------------------- write

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from jobs.model import MachineState, MachineView, WaitCode, WaitingBecause
+from jobs.pythons import suits
 
 _HELD_BACK = frozenset({MachineState.PAUSED, MachineState.DRAINING, MachineState.CLOSED})
 _AWAY = frozenset({MachineState.UNREACHABLE, MachineState.CONNECTING})
@@ -17,10 +18,17 @@ class Wish(NamedTuple):
     tag: str
     #: Not before this time; None: at once.
     due_at: float | None
+    #: Machines it must not go to.
+    avoid: frozenset[str] = frozenset()
 
 
-def because(wish: Wish, machines: Sequence[MachineView], now: float, *, known: bool) -> WaitingBecause:
-    """The nearest cause: what would have to change first. ``known``: its job type has a version."""
+def because(
+    wish: Wish, machines: Sequence[MachineView], now: float, *, known: bool, python: str = ""
+) -> WaitingBecause:
+    """The nearest cause: what would have to change first.
+
+    ``known``: its job type has a version; ``python``: the versions of Python that one takes.
+    """
     if wish.due_at is not None and wish.due_at > now:
         at = datetime.fromtimestamp(wish.due_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return WaitingBecause(WaitCode.BACKING_OFF, f"tries again at {at}")
@@ -31,8 +39,29 @@ def because(wish: Wish, machines: Sequence[MachineView], now: float, *, known: b
     carrying = [machine for machine in machines if not wish.tag or wish.tag in machine.tags]
     if not carrying:
         return WaitingBecause(WaitCode.NO_TAG, f"no machine carries the tag {wish.tag!r}")
+    carrying = [machine for machine in carrying if machine.machine_id not in wish.avoid]
+    if not carrying:
+        text = f"it was rerun elsewhere, and all machines that suit it failed it: {', '.join(sorted(wish.avoid))}"
+        return WaitingBecause(WaitCode.ALL_AVOIDED, f"{text}; rerun it plainly, or add a machine")
+    carrying = [machine for machine in carrying if not machine.python or suits(python, machine.python)]
+    if not carrying:
+        text = f"job type {wish.job_type!r} asks for Python {python}, and no machine that suits it otherwise has that"
+        return WaitingBecause(WaitCode.NO_PYTHON, text)
     ready = [machine for machine in carrying if machine.state == MachineState.READY]
-    return _among_ready(ready) if ready else _none_ready(carrying)
+    if not ready:
+        return _none_ready(carrying)
+    fit = [machine for machine in ready if benched(wish.job_type, machine) is None]
+    return _among_ready(fit) if fit else _all_benched(wish.job_type, ready[0])
+
+
+def benched(job_type: str, machine: MachineView) -> str | None:
+    """Why the machine gets no jobs of this type for a while; None: it does."""
+    return machine.benched.get("", machine.benched.get(job_type))
+
+
+def _all_benched(job_type: str, first: MachineView) -> WaitingBecause:
+    text = "all machines that suit it are benched and tried by one job now and then"
+    return WaitingBecause(WaitCode.ALL_BENCHED, f"{text}; {first.machine_id}: {benched(job_type, first)}")
 
 
 def _among_ready(ready: Sequence[MachineView]) -> WaitingBecause:

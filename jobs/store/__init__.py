@@ -4,16 +4,18 @@ Every module beside this one is a noun with its statements. Reads run at once, e
 are functions of a ``Tx`` that the single writer runs in groups.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from jobs.errors import StoreUnavailable
-from jobs.store import engines, migrate
+from jobs.store import address, engines, migrate, schema
 from jobs.store.refusals import meaning
 from jobs.store.tx import Tx
 from jobs.store.writer import Writer
@@ -27,14 +29,15 @@ class Store:
     """An open database. Safe to use from any thread; ``close`` it once."""
 
     def __init__(self, url: str) -> None:
-        self._read_engine = engines.for_reading(url)
-        self._write_engine = engines.for_writing(url)
+        parsed = address.parse(url)
+        self._read_engine = engines.for_reading(parsed)
+        self._write_engine = engines.for_writing(parsed)
         self._writer = Writer(self._write_engine)
 
     @classmethod
     def open(cls, url: str) -> "Store":
-        """Bring the database at this URL up to date and open it. Raises StoreTooNew, StoreUnavailable."""
-        engine = engines.for_writing(url)
+        """Bring the database at this URL up to date and open it. Raises StoreTooNew, StoreUnfit, StoreUnavailable."""
+        engine = engines.for_writing(address.parse(url), migrate.STATEMENT_S)
         try:
             migrate.upgrade(engine)
         except DBAPIError as error:
@@ -51,19 +54,23 @@ class Store:
         """The same without waiting. The operation may be run twice, so it must have no effect but through its Tx."""
         return self._writer.submit(op)
 
+    def fence(self, check: Callable[[Connection], None]) -> None:
+        """From now on every transaction begins with this; what it raises keeps anything from being written."""
+        self._writer.fence = check
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees everything committed; every statement sees its own moment."""
         try:
             with self._read_engine.connect() as conn:
                 yield conn
-        except DBAPIError as error:
+        except (DBAPIError, NoConnectionLeft) as error:
             raise meaning(error) from error
 
     def healthy(self) -> bool:
         """Whether a write goes through now."""
         try:
-            self.write(lambda tx: tx.conn.execute(text("SELECT 1")))
+            self.write(_touch)
         except StoreUnavailable:
             return False
         return True
@@ -73,3 +80,13 @@ class Store:
         self._writer.close()
         self._read_engine.dispose()
         self._write_engine.dispose()
+
+
+_HEALTH: Final = "healthy_at"
+
+
+def _touch(tx: Tx) -> None:
+    """A real write: asking would succeed also where the disk is full or the database has become read-only."""
+    mark = {"value": repr(time.time())}
+    if not tx.conn.execute(update(schema.meta).where(schema.meta.c.key == _HEALTH).values(mark)).rowcount:
+        tx.conn.execute(insert(schema.meta).values(key=_HEALTH, **mark))

@@ -5,21 +5,18 @@ change and those it skips, and changes the first with one statement.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, case, false, insert, null, select, true, update
 from sqlalchemy import delete as sql_delete
 
 from jobs.model import Action, ActionResult, AttemptKey, Census, JobFilter
 from jobs.status import TERMINAL, Reason, Status
-from jobs.store import browse, queue, schema
+from jobs.store import failures, queue, schema
 from jobs.store.bulk import Bulk
 from jobs.store.tx import Tx
-
-if TYPE_CHECKING:
-    from jobs.store import Store
 
 _J = schema.jobs.c
 _A = schema.attempts.c
@@ -33,9 +30,9 @@ class _Row(NamedTuple):
     status: int
     attempt: int
     machine_id: str
-    lane_id: int
     rank: int
     job_type: str
+    tag: str
     batch: str
     due_at: float | None
     return_count: float
@@ -49,9 +46,9 @@ _LOAD = (
         _J.status,
         _J.attempt,
         _J.machine_id,
-        _J.lane_id,
         _J.rank,
         _J.job_type,
+        _J.tag,
         _J.batch,
         _J.due_at,
         _J.return_count,
@@ -64,30 +61,11 @@ _LOAD = (
 )
 
 
-def choose(store: "Store", chosen: JobFilter) -> Iterator[list[int]]:
-    """The ids of all jobs a filter means, in pieces, ascending."""
-    for piece in pieces(chosen):
-        yield from _pages(store, piece)
-
-
 def pieces(chosen: JobFilter) -> list[JobFilter]:
     """The filter as several whose ids fit a statement, no id in two of them."""
     if chosen.ids is None:
         return [chosen]
     return [replace(chosen, ids=some) for some in queue.in_lists(sorted(set(chosen.ids)))]
-
-
-def _pages(store: "Store", chosen: JobFilter) -> Iterator[list[int]]:
-    with store.read() as conn:
-        last = browse.last_id(conn)  # what the action itself makes, such as copies, is not meant
-    after = -1
-    while True:
-        with store.read() as conn:
-            ids = browse.ids_between(conn, chosen, after, last, PIECE)
-        if not ids:
-            return
-        yield ids
-        after = ids[-1]
 
 
 _FITS: Final[Mapping[Action, Callable[[Census], bool]]] = {
@@ -96,6 +74,7 @@ _FITS: Final[Mapping[Action, Callable[[Census], bool]]] = {
     Action.COPY: lambda _: True,
     Action.DELETE: lambda at: at.status != Status.RUNNING and not at.returning_now,
     Action.CLEAR: lambda at: at.status in TERMINAL,
+    Action.END_TYPE: lambda at: at.status == Status.WAITING,
 }
 
 
@@ -182,13 +161,14 @@ _RERUN = (
     .where(_J.id.in_(bindparam("ids", expanding=True)), _J.status.in_([int(status) for status in TERMINAL]))
     .values(
         status=int(Status.WAITING),
+        lane_id=bindparam("lane"),
         reason="",
         starts=0,
         return_tries=0,
         return_interruptions=0,
         kill_requested=false(),
         cleared=false(),
-        queued_lane=_J.lane_id,
+        queued_lane=bindparam("lane"),
         due_at=null(),
         return_count=0,
         spend_s=0,
@@ -199,32 +179,72 @@ _RERUN = (
 )
 
 
-def rerun(tx: Tx, ids: Sequence[int], now: float) -> tuple[ActionResult, dict[int, int]]:
-    """Make finished jobs wait again; (what was done, {lane: highest priority})."""
+#: Causes that speak against the machine an attempt was on; what people or the server ended does not.
+_AGAINST_THE_MACHINE = [
+    str(reason)
+    for reason in (
+        Reason.ERROR,
+        Reason.BAD_RESULT,
+        Reason.RESULT_TOO_LARGE,
+        Reason.TIMEOUT,
+        Reason.DIED,
+        Reason.LOST,
+        Reason.DISPATCH_FAILED,
+    )
+]
+_FAILED_ON = (
+    select(_A.job_id, _A.machine_id)
+    .where(_A.job_id.in_(bindparam("ids", expanding=True)), _A.reason.in_(_AGAINST_THE_MACHINE))
+    .distinct()
+)
+
+
+def rerun(tx: Tx, ids: Sequence[int], now: float, *, elsewhere: bool = False) -> tuple[ActionResult, dict[int, int]]:
+    """Make finished jobs wait again; (what was done, {lane: highest priority}).
+
+    ``elsewhere``: not on the machines that ever failed them; without it, they may go anywhere again.
+    """
     rows = _load(tx, ids)
     finished = [row for row in rows if row.status in TERMINAL]
-    if finished:
-        tx.conn.execute(_RERUN, {"ids": [row.job_id for row in finished], "now": now})
+    avoid = _failed_on(tx, finished) if elsewhere else {}
+    groups: defaultdict[int, list[_Row]] = defaultdict(list)
+    for row in finished:
+        groups[queue.lane_of(tx, row.job_type, row.tag, avoid.get(row.job_id, frozenset()))].append(row)
+    failures.leave(tx, [row.job_id for row in finished if row.status != Status.DONE])
+    lanes: dict[int, int] = {}
+    for lane, members in groups.items():
+        tx.conn.execute(_RERUN, {"ids": [row.job_id for row in members], "lane": lane, "now": now})
+        queue.higher(lanes, {lane: max(-row.rank for row in members)})
     for row in finished:
         _count(tx, row, -1)
         tx.deltas.add(row.job_type, row.batch, Status.WAITING, now, 1)
-    return _result(rows, finished), _lanes(finished)
+    return _result(rows, finished), lanes
+
+
+def _failed_on(tx: Tx, rows: Sequence[_Row]) -> dict[int, frozenset[str]]:
+    found: defaultdict[int, set[str]] = defaultdict(set)
+    for some in queue.in_lists([row.job_id for row in rows]):
+        for job_id, machine_id in tx.conn.execute(_FAILED_ON, {"ids": some}):
+            found[job_id].add(machine_id)
+    return {job_id: frozenset(machines) for job_id, machines in found.items()}
 
 
 # --------------------------------------------------------------------------------------------------------------- copy
 
-_KEPT = ("lane_id", "job_type", "tag", "batch", "rank", "limit_count", "input")
+_KEPT = ("job_type", "tag", "batch", "rank", "limit_count", "input")
 _ORIGINALS = select(*(_J[name] for name in _KEPT)).where(_J.id.in_(bindparam("ids", expanding=True))).order_by(_J.id)
-_COPY = Bulk(insert(schema.jobs), ("id", *_KEPT, "queued_lane", "created_at", "updated_at"))
+_COPY = Bulk(insert(schema.jobs), ("id", *_KEPT, "lane_id", "queued_lane", "created_at", "updated_at"))
 
 
 def copy(tx: Tx, ids: Sequence[int], now: float) -> tuple[list[int], dict[int, int]]:
     """New jobs like these; (their ids, {lane: highest priority})."""
     rows = [tuple(row) for some in queue.in_lists(ids) for row in tx.conn.execute(_ORIGINALS, {"ids": some})]
     first = tx.take_numbers("job", len(rows))
-    _COPY.run(tx.conn, [(job_id, *row, row[0], now, now) for job_id, row in enumerate(rows, first)])
+    own = [queue.lane_of(tx, row[0], row[1]) for row in rows]  # an original's machines to avoid are its history
+    given = enumerate(zip(rows, own, strict=True), first)
+    _COPY.run(tx.conn, [(job_id, *row, lane_id, lane_id, now, now) for job_id, (row, lane_id) in given])
     lanes: dict[int, int] = {}
-    for lane_id, job_type, tag, batch, rank, *_rest in rows:
+    for lane_id, (job_type, tag, batch, rank, *_rest) in zip(own, rows, strict=True):
         tx.deltas.new_batch(job_type, batch, tag)
         tx.deltas.add(job_type, batch, Status.WAITING, now, 1)
         queue.higher(lanes, {lane_id: -rank})
@@ -241,6 +261,7 @@ def delete(tx: Tx, ids: Sequence[int]) -> ActionResult:
     """Forget jobs and their history."""
     rows = _load(tx, ids)
     free = [row for row in rows if row.status != Status.RUNNING and not _returning_now(row)]
+    failures.leave(tx, [row.job_id for row in free if row.status in TERMINAL and row.status != Status.DONE])
     if free:
         these = {"ids": [row.job_id for row in free]}
         tx.conn.execute(_DELETE, these)
@@ -287,7 +308,10 @@ def _load(tx: Tx, ids: Sequence[int]) -> list[_Row]:
 
 def _count(tx: Tx, row: _Row, jobs: int, at: float | None = None) -> None:
     sums = (jobs, jobs * row.return_count, jobs * row.spend_s)
-    tx.deltas.add(row.job_type, row.batch, row.status, row.updated_at if at is None else at, *sums)
+    at = row.updated_at if at is None else at
+    tx.deltas.add(row.job_type, row.batch, row.status, at, *sums)
+    if row.status == Status.DONE:
+        tx.deltas.spent(row.job_type, row.batch, at, jobs, row.spend_s)
 
 
 def _touch(tx: Tx, rows: Iterable[_Row], now: float) -> None:
@@ -295,13 +319,6 @@ def _touch(tx: Tx, rows: Iterable[_Row], now: float) -> None:
     for row in rows:
         _count(tx, row, -1)
         _count(tx, row, 1, now)
-
-
-def _lanes(rows: Iterable[_Row]) -> dict[int, int]:
-    lanes: dict[int, int] = {}
-    for row in rows:
-        queue.higher(lanes, {row.lane_id: -row.rank})
-    return lanes
 
 
 def _result(rows: Sequence[_Row], changed: Sequence[_Row]) -> ActionResult:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, false, insert, select, update
 
+from jobs.failures import sign
 from jobs.model import AttemptKey, OpenAttempt, Reported
 from jobs.outcomes import Heard, Outcome
 from jobs.rules import UNSPENT, Move, OpenJob
 from jobs.status import TERMINAL, Reason, Status
-from jobs.store import queue, schema
+from jobs.store import failures, queue, schema
 from jobs.store.bulk import Bulk, ByIds
 from jobs.store.counters import HOUR_S
 from jobs.store.tx import Tx
@@ -315,6 +316,7 @@ _ENDED = (
     "return_count",
     "error",
     "log",
+    "machine",
 )
 _CLOSE = Bulk(insert(schema.attempts), (*_ENDED, "job_id", "attempt"))
 _REOPEN = Bulk(
@@ -338,11 +340,27 @@ def _apply(tx: Tx, changes: Sequence[_Change], now: float) -> list[Settled]:
         moves.append(_move_row(change, now, done_seq if terminal else None))
         (reopens if change.job.lost else closes).append(_end_row(change, now))
         done_seq += terminal
+    failures.leave(tx, [change.job.job_id for change in changes if change.job.status == Status.FAILED])
     expect(_MOVE.run(tx.conn, moves), len(moves))
     _CLOSE.run(tx.conn, closes)
     expect(_REOPEN.run(tx.conn, reopens), len(reopens))
     _count(tx, changes, now)
+    failures.note(tx, _failed(changes), now)
     return [_settled(change) for change in changes]
+
+
+def _failed(changes: Iterable[_Change]) -> list[failures.Failed]:
+    """Those to be counted as failures of the work."""
+    failed = []
+    for job, outcome, move in changes:
+        if move.reason == Reason.NONE:
+            continue
+        facts = {"exit_code": outcome.exit_code, "signal": outcome.signal}
+        signature = sign(job.job_type, move.reason, outcome.error, **facts)
+        if signature is not None:
+            place = (job.machine_id, job.version)
+            failed.append(failures.Failed(signature, job.job_id, job.attempt, *place, move.to == Status.FAILED))
+    return failed
 
 
 def expect(changed: int, meant: int) -> None:
@@ -387,6 +405,7 @@ def _end_row(change: _Change, now: float) -> tuple[Any, ...]:
         outcome.return_count,
         outcome.error,
         outcome.log,
+        outcome.machine,
         job.job_id,
         job.attempt,
     )
@@ -423,6 +442,8 @@ def _count(tx: Tx, changes: Sequence[_Change], now: float) -> None:
         new[0] += 1
         new[1] += return_count
         new[2] += spend_s
+        if to == Status.DONE:
+            tx.deltas.spent(job.job_type, job.batch, now, 1, spend_s)
     for (job_type, batch, status, at), (jobs, return_count, spend_s) in sums.items():
         tx.deltas.add(job_type, batch, status, at, int(jobs), return_count, spend_s)
 
@@ -431,7 +452,7 @@ def _settled(change: _Change) -> Settled:
     job, outcome, move = change
     kind = "back" if outcome.reason in UNSPENT else "end"
     lane = (job.lane_id, -job.rank) if _claimable(move) else None
-    return Settled(Reported(job.job_id, job.attempt, kind, outcome.spend_s), lane)
+    return Settled(Reported(job.job_id, job.attempt, kind, outcome.spend_s, outcome.reason), lane)
 
 
 def lanes_of(settled: Iterable[Settled]) -> dict[int, int]:

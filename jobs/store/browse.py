@@ -3,13 +3,15 @@
 Pages go by id, newest first, from a cursor: the millionth page costs what the first does.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
-from jobs.model import Attempt, Census, Job, JobFilter, JobRow, Page
+from jobs.model import Attempt, Census, Job, JobFilter, JobRow, Page, Place, Sort
 from jobs.status import Reason, Status
-from jobs.store import filters, queue, schema
+from jobs.store import counters, filters, queue, schema
 from jobs.waiting import Wish
 
 _J = schema.jobs.c
@@ -64,13 +66,31 @@ def attempts_of(conn: Connection, job_id: int, attempt: int | None = None) -> li
     return [_attempt(row) for row in conn.execute(query)]
 
 
-def page(conn: Connection, chosen: JobFilter, size: int, after: int | None) -> Page:
-    """Jobs with smaller ids than ``after``, newest first."""
-    query = _filtered(_JOB, chosen).order_by(_J.id.desc()).limit(size)
+def page(conn: Connection, chosen: JobFilter, size: int, after: int | None, *, down: bool = True) -> Page:
+    """Jobs behind the id ``after``, newest first (``down``) or oldest first."""
+    query = _filtered(_JOB, chosen).order_by(_J.id.desc() if down else _J.id).limit(size)
     if after is not None:
-        query = query.where(_J.id < after)
+        query = query.where(_J.id < after if down else _J.id > after)
     found = [_job(row) for row in conn.execute(query)]
     return Page(jobs=found, after=found[-1].job_id if len(found) == size else None)
+
+
+def sorted_page(conn: Connection, chosen: JobFilter, size: int, order: Sort, after: Place | None) -> Page:
+    """Jobs in the order of a value, equal ones by id, from behind that place on.
+
+    No index: it would cost every move of every job more than this costs now and then, one walk over the jobs that the
+    filter means, of which the database keeps no more than the page.
+    """
+    value = _J[order.column]
+    query = _filtered(_JOB, chosen).limit(size)
+    query = query.order_by(value.desc(), _J.id.desc()) if order.down else query.order_by(value, _J.id)
+    if after is not None and order.down:
+        query = query.where(or_(value < after.value, and_(value == after.value, _J.id < after.job_id)))
+    elif after is not None:
+        query = query.where(or_(value > after.value, and_(value == after.value, _J.id > after.job_id)))
+    found = [_job(row) for row in conn.execute(query)]
+    place = Place(getattr(found[-1], order.column), found[-1].job_id) if len(found) == size else None
+    return Page(jobs=found, after=None, place=place)
 
 
 def last_id(conn: Connection) -> int:
@@ -81,6 +101,14 @@ def last_id(conn: Connection) -> int:
 def ids_between(conn: Connection, chosen: JobFilter, after: int, upto: int, limit: int) -> list[int]:
     """Ids greater than ``after``, up to ``upto``, of the jobs a filter means, ascending."""
     query = _filtered(select(_J.id), chosen).where(_J.id > after, _J.id <= upto).order_by(_J.id).limit(limit)
+    return list(conn.execute(query).scalars())
+
+
+def still(conn: Connection, chosen: JobFilter, ids: Sequence[int]) -> list[int]:
+    """Those of a few ids that the filter means at this moment, ascending; locked where the database locks rows."""
+    if not ids:
+        return []
+    query = _filtered(select(_J.id), chosen).where(_J.id.in_(ids)).order_by(_J.id).with_for_update()
     return list(conn.execute(query).scalars())
 
 
@@ -99,6 +127,15 @@ def count(conn: Connection, chosen: JobFilter) -> dict[Census, int]:
     return {Census(Status(row[0]), bool(row[1])): int(row[2]) for row in conn.execute(query)}
 
 
+def census(conn: Connection, chosen: JobFilter) -> dict[Census, int]:
+    """The same from the counters, for a filter they know; only those whose return_main is due or runs are counted."""
+    counts = counters.count(conn, chosen)
+    known = {Census(status): jobs for status, jobs in counts.items() if status != Status.RETURNING}
+    if not counts.get(Status.RETURNING):
+        return known
+    return known | count(conn, replace(chosen, status=frozenset({Status.RETURNING})))
+
+
 def _filtered(query: Select[Any], chosen: JobFilter) -> Select[Any]:
     return query.where(*filters.conditions(_J, chosen))
 
@@ -114,6 +151,6 @@ def _attempt(row: schema.AnyRow) -> Attempt:
     return values._replace(reason=Reason(values.reason))
 
 
-def wish(one: Job) -> Wish:
+def wish(one: Job, avoid: frozenset[str]) -> Wish:
     """What this waiting job waits for."""
-    return Wish(one.job_type, one.tag, one.due_at)
+    return Wish(one.job_type, one.tag, one.due_at, avoid)

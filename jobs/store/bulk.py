@@ -1,17 +1,20 @@
 """Statements on the paths where each job pays, compiled once and handed to the driver as plain tuples.
 
 Ordinary execution turns every row into a dict and back, and writes every IN list anew; for many small rows that costs
-more than SQLite does. A statement here is still portable Core: it is compiled for the kind of database it meets.
+more than SQLite does. A statement here is still portable Core: it is compiled for the kind of database it meets. On a
+database server many rows are one statement (``rowsets``), never a round trip for each.
 """
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam
+from sqlalchemy import BindParameter, Connection, Insert, Update, bindparam
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+
+from jobs.store import rowsets
 
 Values = tuple[Any, ...]
 Ids = list[BindParameter[Any]]
@@ -27,24 +30,41 @@ class _Compiled(NamedTuple):
     arrange: Callable[[Values], Values | dict[str, Any]]
 
 
-class Bulk:
-    """One statement, executed for many tuples of parameters."""
+class _Way(NamedTuple):
+    """How one kind of database takes many rows."""
 
-    def __init__(self, statement: ClauseElement, parameters: Sequence[str]) -> None:
+    compiled: _Compiled
+    #: From the rows to the parameters of one statement over all of them; None: the driver is handed every row.
+    pack: rowsets.Pack | None
+
+
+class Bulk:
+    """One INSERT or UPDATE, executed for many tuples of parameters; no two of them may mean the same row."""
+
+    def __init__(self, statement: Insert | Update, parameters: Sequence[str]) -> None:
         self._statement = statement
         self._parameters = tuple(parameters)
-        self._compiled: dict[str, _Compiled] = {}
+        self._ways: dict[str, _Way] = {}
 
     def run(self, conn: Connection, rows: Sequence[Values]) -> int:
         """Execute for each tuple; how many rows matched in all."""
         if not rows:
             return 0
         dialect = conn.dialect.name
-        if dialect not in self._compiled:
-            self._compiled[dialect] = _compile(self._statement, self._parameters, conn)
-        sql, constants, arrange = self._compiled[dialect]
+        if dialect not in self._ways:
+            self._ways[dialect] = self._way(conn)
+        (sql, constants, arrange), pack = self._ways[dialect]
+        if pack is not None:
+            return conn.exec_driver_sql(sql, arrange(pack(rows) + constants)).rowcount
         given: list[Any] = [arrange(row + constants) for row in rows]
         return conn.exec_driver_sql(sql, given).rowcount
+
+    def _way(self, conn: Connection) -> _Way:
+        rowset = rowsets.find(conn.dialect, self._statement, self._parameters)
+        if rowset is None:
+            return _Way(_compile(self._statement, self._parameters, conn), None)
+        compiled = _compile(rowset.statement, rowset.parameters, conn)
+        return _Way(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack)
 
 
 class ByIds:
@@ -69,7 +89,8 @@ class ByIds:
 
 
 def _compile(statement: ClauseElement, parameters: Sequence[str], conn: Connection) -> _Compiled:
-    compiled = statement.compile(dialect=conn.dialect, column_keys=list(parameters))
+    insert_columns = list(parameters) if isinstance(statement, Insert) and statement.select is None else None
+    compiled = statement.compile(dialect=conn.dialect, column_keys=insert_columns)
     assert isinstance(compiled, SQLCompiler)  # noqa: S101  (nothing else compiles a statement)
     own = [name for name in compiled.params if name not in parameters]
     names = (*parameters, *own)

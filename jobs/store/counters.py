@@ -4,15 +4,16 @@ Every operation notes what it moved; sums are written once a transaction. Readin
 The same jobs are kept by the hour of their latest move as well, so that a history costs a row a (hour, type, status).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Double, bindparam, case, delete, exists, func, insert, select, update
 
+from jobs import spends
 from jobs.model import HourRow, JobFilter, Summary
 from jobs.status import TERMINAL, Status
-from jobs.store import filters, schema
+from jobs.store import batches, durations, filters, schema
 from jobs.store.bulk import Bulk
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _H = schema.hours.c
 
 HOUR_S: Final = 3600
 
+_AT = bindparam("at", type_=Double)
 _THIS = (
     (_C.job_type == bindparam("at_type")) & (_C.batch == bindparam("at_batch")) & (_C.status == bindparam("at_status"))
 )
@@ -33,7 +35,7 @@ _ADD = Bulk(
         jobs=_C.jobs + bindparam("add_jobs"),
         return_count=_C.return_count + bindparam("add_count"),
         spend_s=_C.spend_s + bindparam("add_spend"),
-        updated_at=case((_C.updated_at < bindparam("at"), bindparam("at")), else_=_C.updated_at),
+        updated_at=case((_C.updated_at < _AT, _AT), else_=_C.updated_at),
     ),
     ("add_jobs", "add_count", "add_spend", "at", "at_type", "at_batch", "at_status"),
 )
@@ -63,6 +65,8 @@ class Deltas:
         #: (type, batch, status, hour) → jobs, return_count, spend_s, latest time.
         self._sums: defaultdict[tuple[str, str, int, int], list[float]] = defaultdict(lambda: [0, 0.0, 0.0, 0.0])
         self._tags: dict[tuple[str, str], str] = {}
+        #: (type, batch, hour, step of ``jobs.spends``) → finished jobs.
+        self._steps: Counter[tuple[str, str, int, int]] = Counter()
 
     def add(
         self,
@@ -82,15 +86,25 @@ class Deltas:
         if at > sums[3]:
             sums[3] = at
 
+    def spent(self, job_type: str, batch: str, at: float, jobs: int, spend_s: float) -> None:
+        """So many more finished jobs (fewer, when negative) whose latest move was ``at`` took so long each."""
+        self._steps[job_type, batch, int(at) // HOUR_S, spends.step_of(spend_s)] += jobs
+
     def new_batch(self, job_type: str, batch: str, tag: str) -> None:
         """Should the batch be new, this is its tag."""
         self._tags.setdefault((job_type, batch), tag)
+
+    def __bool__(self) -> bool:
+        """Whether anything moved."""
+        return bool(self._sums)
 
     def flush(self, conn: Connection) -> None:
         """Write the sums."""
         if self._sums:
             _write_batches(conn, self._sums, self._tags)
             _write_hours(conn, self._sums)
+        if self._steps:
+            durations.add(conn, self._steps)
 
 
 _Sums = Mapping[tuple[str, str, int, int], list[float]]
@@ -104,7 +118,7 @@ def _write_batches(conn: Connection, sums: _Sums, tags: Mapping[tuple[str, str],
         total[1] += return_count
         total[2] += spend_s
         total[3] = max(total[3], at)
-    moved = [(key, tuple(total)) for key, total in totals.items()]  # also what only moved in time
+    moved = [(key, tuple(total)) for key, total in sorted(totals.items())]  # also what only moved in time
     if _ADD.run(conn, [(*total, *key) for key, total in moved]) < len(moved):
         _add_missing(conn, moved, tags)
 
@@ -121,6 +135,7 @@ def _add_missing(
             row |= {"jobs": jobs, "return_count": return_count, "spend_s": spend_s}
             row["tag"] = tags.get((job_type, batch), "") if status == Status.WAITING else ""
             conn.execute(insert(schema.counters), row)
+            batches.begun(conn, batch, at)
 
 
 def _write_hours(conn: Connection, sums: _Sums) -> None:
@@ -130,7 +145,7 @@ def _write_hours(conn: Connection, sums: _Sums) -> None:
         total[0] += jobs
         total[1] += return_count
         total[2] += spend_s
-    moved = [(key, tuple(total)) for key, total in totals.items() if any(total)]
+    moved = [(key, tuple(total)) for key, total in sorted(totals.items()) if any(total)]
     if _ADD_HOUR.run(conn, [(*total, *key) for key, total in moved]) < len(moved):
         _add_missing_hours(conn, moved)
 
@@ -142,6 +157,11 @@ def _add_missing_hours(conn: Connection, moved: Sequence[tuple[tuple[int, str, i
             conn.execute(insert(schema.hours), row | {"jobs": jobs, "return_count": return_count, "spend_s": spend_s})
 
 
+def keep_hours(conn: Connection, sums: _Sums) -> None:
+    """Jobs that are being deleted stay in the history: add what the deletion is about to take away."""
+    _write_hours(conn, sums)
+
+
 def drop_empty(tx: "Tx") -> None:
     """Drop what came to hold no job, so that old batches leave nothing behind."""
     # A list, because MariaDB reads no table that it deletes from.
@@ -149,6 +169,8 @@ def drop_empty(tx: "Tx") -> None:
     for job_type, batch in empty:
         tx.conn.execute(delete(schema.counters).where(_C.job_type == job_type, _C.batch == batch))
     tx.conn.execute(delete(schema.hours).where(_H.jobs == 0))
+    durations.drop_empty(tx.conn)
+    batches.drop_empty(tx.conn)
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

@@ -1,13 +1,22 @@
-"""Connections to the database; SQLite set up so that a commit is durable and readers never wait for the writer."""
+"""Connections to the database, alike whatever its kind: a commit is durable, text is UTF-8, nothing waits without end.
+
+What a session needs is set on every connection, so that no default of a server matters; ``fitness`` looks afterwards
+whether it took. Only what cannot be set from here must be right on the server.
+"""
 
 import sqlite3
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-#: How long to wait for another process that holds SQLite's write lock.
-BUSY_S = 10
+#: How long to wait for another process that holds a lock.
+BUSY_S = 10.0
+#: How long a server may take to answer a connection, and a statement.
+CONNECT_S: Final = 5
+STATEMENT_S: Final = 120
+#: A process that stops in the middle of a transaction loses it, and its locks, after this long.
+IDLE_S: Final = 20
 #: Every thread of the page and API may read at the same time.
 READERS = 16
 
@@ -17,47 +26,96 @@ _PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
-def for_reading(url: str) -> Engine:
+def for_reading(url: URL) -> Engine:
     """Connections that see each statement's own moment and hold no transaction open."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=64,
-        pool_pre_ping=not _is_sqlite(url),
-        connect_args=_connect_args(url),
+        pool_timeout=BUSY_S,
+        pool_pre_ping=not is_sqlite(url),
+        connect_args=_connect_args(url, STATEMENT_S),
         isolation_level="AUTOCOMMIT",
     )
-    if _is_sqlite(url):
-        event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", _set_up(url))
     return engine
 
 
-def for_writing(url: str) -> Engine:
-    """Connections whose transactions hold the write lock from their first statement on."""
+def for_writing(url: URL, statement_s: int = STATEMENT_S) -> Engine:
+    """Connections whose transactions see what others commit; SQLite's hold the write lock from their beginning on."""
+    sqlite = is_sqlite(url)
     engine = create_engine(
-        url, poolclass=QueuePool, pool_size=1, pool_pre_ping=not _is_sqlite(url), connect_args=_connect_args(url)
+        url,
+        poolclass=QueuePool,
+        pool_size=1,
+        pool_timeout=BUSY_S,
+        pool_pre_ping=not sqlite,
+        connect_args=_connect_args(url, statement_s),
+        **({} if sqlite else {"isolation_level": "READ COMMITTED"}),
     )
-    if _is_sqlite(url):
-        event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", _set_up(url))
+    if sqlite:
         event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def _is_sqlite(url: str) -> bool:
-    return url.startswith("sqlite")
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
 
 
-def _connect_args(url: str) -> dict[str, Any]:
-    return {"timeout": BUSY_S, "check_same_thread": False} if _is_sqlite(url) else {}
+def _connect_args(url: URL, statement_s: int) -> dict[str, Any]:
+    if is_sqlite(url):
+        return {"timeout": BUSY_S, "check_same_thread": False}
+    if url.get_backend_name() == "mysql":
+        timeouts = {"connect_timeout": CONNECT_S, "read_timeout": statement_s, "write_timeout": statement_s}
+        return {"charset": "utf8mb4", **timeouts}
+    alive = {"keepalives_idle": CONNECT_S, "keepalives_interval": CONNECT_S, "keepalives_count": 3}
+    return {"connect_timeout": CONNECT_S, "tcp_user_timeout": 1000 * 3 * CONNECT_S, "client_encoding": "utf8"} | alive
+
+
+def _set_up(url: URL) -> Any:
+    return {"sqlite": _set_up_sqlite, "mysql": _set_up_mysql, "postgresql": _set_up_postgresql}[url.get_backend_name()]
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
     for pragma in _PRAGMAS:
         connection.execute(pragma).close()
+
+
+def _set_up_mysql(connection: Any, _record: object) -> None:
+    values: dict[str, object] = {
+        "sql_mode": f"'{SQL_MODE}'",
+        "time_zone": "'+00:00'",
+        "collation_connection": "utf8mb4_bin",
+        "innodb_lock_wait_timeout": _whole_s(BUSY_S),
+    }
+    if "mariadb" in connection.get_server_info().lower():
+        values["idle_transaction_timeout"] = IDLE_S
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in values.items()))
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    values = {
+        "TimeZone": "UTC",
+        "synchronous_commit": "on",
+        "lock_timeout": f"{int(BUSY_S * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{IDLE_S}s",
+    }
+    before = connection.autocommit
+    connection.autocommit = True  # in a transaction, a rollback would take the settings back
+    for name, value in values.items():
+        connection.execute(f"SET SESSION {name} = '{value}'")
+    connection.autocommit = before
+
+
+def _whole_s(seconds: float) -> int:
+    return max(1, round(seconds))
 
 
 def _begin_immediate(conn: Connection) -> None:

@@ -1,12 +1,17 @@
 """A filter as SQL conditions, for the table of jobs and for that of the counters. Values only as bound parameters."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, or_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from jobs.model import Choice, JobFilter
 from jobs.status import Status
+
+#: Texts that can be an id, or the fingerprint of a failure.
+ID_DIGITS: Final = 18
+FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")
 
 Columns = ReadOnlyColumnCollection[str, Any]
 
@@ -23,7 +28,23 @@ def conditions(columns: Columns, chosen: JobFilter) -> list[ColumnElement[bool]]
         found.append(columns.version.in_(sorted(chosen.versions)))
     if chosen.cleared is not None:
         found.append(columns.cleared.is_(chosen.cleared))
+    if chosen.q is not None:
+        found.append(_sought(columns, chosen.q))
+    if chosen.since is not None:
+        found.append(columns.updated_at >= chosen.since)
+    if chosen.until is not None:
+        found.append(columns.updated_at < chosen.until)
     return found
+
+
+def _sought(columns: Columns, text: str) -> ColumnElement[bool]:
+    """Each part has an index of its own; parts that the text cannot be are left out."""
+    parts = [columns.batch == text]
+    if text.isdecimal() and text.isascii() and len(text) <= ID_DIGITS:
+        parts.append(columns.id == int(text))
+    if FINGERPRINT.fullmatch(text):
+        parts.append(columns.fingerprint == text)
+    return or_(*parts)
 
 
 def _meets(column: ColumnElement[Any], wanted: Choice | str) -> ColumnElement[bool]:

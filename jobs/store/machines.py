@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from jobs.model import MachineOverride, MachineState, MachineView, RunnerInfo
-from jobs.store import schema
+from jobs.store import events, schema
 from jobs.store.tx import Tx
 
 _M = schema.machines.c
@@ -41,10 +41,13 @@ def put(tx: Tx, rows: Sequence[MachineView], now: float) -> None:
         tx.conn.execute(_CHANGE, old)
     if new:
         tx.conn.execute(insert(schema.machines), new)
+    for one in rows:
+        tx.happened(events.MACHINE, one.machine_id)
 
 
 def drop(tx: Tx, machine_ids: Sequence[str]) -> None:
     """Forget these machines."""
+    tx.happened(events.MACHINE)
     tx.conn.execute(delete(schema.machines).where(_M.machine_id.in_(machine_ids)))
 
 
@@ -62,6 +65,7 @@ def _view(text: str) -> MachineView:
     values: dict[str, Any] = json.loads(text)
     values["tags"] = frozenset(values["tags"])
     values["state"] = MachineState(values["state"])
+    values["marks"] = tuple(values.get("marks", ()))
     return MachineView(**values)
 
 

@@ -4,8 +4,10 @@ A job can be claimed while ``queued_lane`` names its lane. The index over it is 
 million jobs in a lane nobody can take cost as much as one.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from sqlalchemy import Connection, Integer, bindparam, exists, func, insert, literal_column, null, select, update
 
@@ -55,31 +57,47 @@ def append(tx: Tx, checked: Checked, now: float) -> tuple[int, Submitted]:
     return lane, Submitted(first, count, cursor)
 
 
-_LANE = select(_L.id).where(_L.job_type == bindparam("job_type"), _L.tag == bindparam("tag"))
+_LANE = select(_L.id).where(
+    _L.job_type == bindparam("job_type"), _L.tag == bindparam("tag"), _L.avoid_sha256 == bindparam("avoid_sha256")
+)
 _NEW_LANE = insert(schema.lanes)
 
 
-def lane_of(tx: Tx, job_type: str, tag: str) -> int:
-    """The lane of this type and tag, made when there is none."""
-    name = (job_type, tag)
+def lane_of(tx: Tx, job_type: str, tag: str, avoid: frozenset[str] = frozenset()) -> int:
+    """The lane of this type and tag that avoids these machines, made when there is none."""
+    name = (job_type, tag, avoid)
     if name not in tx.new_lanes:
-        tx.new_lanes[name] = _find_lane(tx, job_type, tag)
+        tx.new_lanes[name] = _find_lane(tx, job_type, tag, avoid)
     return tx.new_lanes[name]
 
 
-def _find_lane(tx: Tx, job_type: str, tag: str) -> int:
-    found: int | None = tx.conn.execute(_LANE, {"job_type": job_type, "tag": tag}).scalar_one_or_none()
+def _find_lane(tx: Tx, job_type: str, tag: str, avoid: frozenset[str]) -> int:
+    text = json.dumps(sorted(avoid)) if avoid else ""
+    name = {"job_type": job_type, "tag": tag, "avoid_sha256": sha256(text.encode()).hexdigest() if avoid else ""}
+    found: int | None = tx.conn.execute(_LANE, name).scalar_one_or_none()
     if found is not None:
         return found
     lane_id = tx.take_numbers("lane", 1)
-    tx.conn.execute(_NEW_LANE, {"id": lane_id, "job_type": job_type, "tag": tag})
+    tx.conn.execute(_NEW_LANE, name | {"id": lane_id, "avoid": text})
     return lane_id
+
+
+_AVOID = select(_L.avoid).where(_L.id == select(_J.lane_id).where(_J.id == bindparam("job")).scalar_subquery())
+
+
+def avoided_by(conn: Connection, job_id: int) -> frozenset[str]:
+    """Machines that a job must not go to."""
+    return _avoid(conn.execute(_AVOID, {"job": job_id}).scalar_one_or_none())
+
+
+def _avoid(text: str | None) -> frozenset[str]:
+    return frozenset(json.loads(text)) if text else frozenset()
 
 
 # ---------------------------------------------------------------------------------------------- lanes and their heads
 
 _BUSY_LANES = (
-    select(_L.id, _L.job_type, _L.tag)
+    select(_L.id, _L.job_type, _L.tag, _L.avoid)
     .where(exists(select(literal_column("1")).select_from(schema.jobs).where(_J.queued_lane == _L.id)))
     .order_by(_L.id)
 )
@@ -91,14 +109,51 @@ _HEAD = (
 )
 
 
+_LANES = select(_L.id, _L.job_type, _L.tag, _L.avoid).where(_L.id.in_(bindparam("ids", expanding=True)))
+_READY = select(func.count()).select_from(
+    select(literal_column("1"))
+    .select_from(schema.jobs)
+    .where(_J.queued_lane == bindparam("lane"))
+    .limit(bindparam("most", type_=Integer))
+    .subquery()
+)
+_SOME_BACKING = (
+    select(_J.lane_id)
+    .where(_J.status == int(Status.WAITING), _J.due_at.is_not(None))
+    .limit(bindparam("most", type_=Integer))
+    .subquery()
+)
+_BACKING_LANES = select(_SOME_BACKING.c.lane_id, func.count()).group_by(_SOME_BACKING.c.lane_id)
+
+
 def lanes(conn: Connection) -> list[Lane]:
     """The lanes that have a job to claim: one look into the index for each."""
-    return [Lane(*row) for row in conn.execute(_BUSY_LANES)]
+    return [Lane(*row[:3], _avoid(row[3])) for row in conn.execute(_BUSY_LANES)]
 
 
 def head(conn: Connection, lane_id: int, limit: int) -> list[Candidate]:
     """The first jobs of a lane, in order; read from the index alone."""
     return [Candidate(*row) for row in conn.execute(_HEAD, {"lane": lane_id, "most": limit})]
+
+
+def waiting(conn: Connection, limit: int) -> list[tuple[Lane, int, int]]:
+    """(lane, jobs that can be claimed, jobs that back off) of all lanes where some wait; counted up to ``limit``."""
+    backing_off: dict[int, int] = {row[0]: row[1] for row in conn.execute(_BACKING_LANES, {"most": limit})}
+    ready = {lane.lane_id: lane for lane in lanes(conn)}
+    others = [lane_id for lane_id in backing_off if lane_id not in ready]
+    named = [Lane(*row[:3], _avoid(row[3])) for some in in_lists(others) for row in conn.execute(_LANES, {"ids": some})]
+    return [
+        (
+            lane,
+            _count_ready(conn, lane.lane_id, limit) if lane.lane_id in ready else 0,
+            backing_off.get(lane.lane_id, 0),
+        )
+        for lane in (*ready.values(), *named)
+    ]
+
+
+def _count_ready(conn: Connection, lane_id: int, limit: int) -> int:
+    return conn.execute(_READY, {"lane": lane_id, "most": limit}).scalar_one()
 
 
 # --------------------------------------------------------------------------------------------------------- back-offs
@@ -165,6 +220,9 @@ def claim(tx: Tx, picks: Sequence[Pick], now: float) -> list[Claimed]:
     """Open an attempt for each pick that can be claimed. The start is counted now: whatever dies, G5 holds."""
     wishes = {pick.job_id: (pick.machine_id, pick.version) for pick in picks}
     rows = [row for some in in_lists(list(wishes)) for row in _CLAIMABLE.run(tx.conn, some).all()]
+    # As picked, best first: a machine starts them in the order in which they are sent.
+    place = {job_id: number for number, job_id in enumerate(wishes)}
+    rows.sort(key=lambda row: place[row[0]])
     groups: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for row in rows:
         groups[wishes[row[0]]].append(row[0])

@@ -2,6 +2,7 @@
 
 ``done_seq`` is given out under the writer's lock, so a reader that has seen n will never find a smaller one later. Two
 ways through it: along the stream from the cursor (what everybody finished since), or through the wanted jobs alone.
+A page is bounded in rows and in bytes; it always holds at least one row, and its cursor is behind its last row.
 """
 
 from bisect import bisect_right
@@ -20,6 +21,10 @@ _A = schema.attempts.c
 COUNT_LIMIT: Final = 20_000
 #: Ranges in one statement; where there are more, rows are sorted out here.
 RANGES_IN_SQL: Final = 50
+#: A page ends with the row that makes it this long.
+PAGE_BYTES: Final = 16 * 1024 * 1024
+#: Rows with their texts that one statement brings; a driver may hold them all at once.
+ROWS_AT_ONCE: Final = 250
 #: One statement looks at no longer part of the stream, so that none lasts long.
 STRETCH: Final = 50_000
 
@@ -96,22 +101,60 @@ def _next_rows(conn: Connection, wanted: Wanted, total: int | None, last: int) -
     return rows, max(cursor, wanted.cursor)
 
 
+class _Pile:
+    """Rows until they are as long as a page may be; those outside the ranges are passed over."""
+
+    def __init__(self, ranges: tuple[tuple[int, int], ...] | None = None) -> None:
+        self.rows: list[ResultRow] = []
+        self.full = False
+        #: Of the last row, also of one that was passed over.
+        self.cursor = 0
+        self._ranges = ranges
+        self._firsts = [first for first, _ in ranges or ()]
+        self._bytes = 0
+
+    def take(self, conn: Connection, query: Select[Any]) -> int:
+        """The query's rows, or as many as there is room for; how many were looked at."""
+        seen = 0
+        with conn.execute(query) as found:
+            for row in found:
+                seen += 1
+                self._add(ResultRow._make(row))
+                if self.full:
+                    break
+        return seen
+
+    def _add(self, row: ResultRow) -> None:
+        self.cursor = row.done_seq
+        if self._ranges is not None and not _within(row.job_id, self._firsts, self._ranges):
+            return
+        self.rows.append(row)
+        self._bytes += len(row.result or "") + len(row.error or "")
+        self.full = self._bytes >= PAGE_BYTES
+
+
 # -------------------------------------------------------------------------------------------------- through the jobs
 
 
+_PLACES = select(_J.done_seq, _J.id).order_by(_J.done_seq)
+
+
 def _through_jobs(conn: Connection, wanted: Wanted, last: int) -> tuple[list[ResultRow], int]:
-    """The wanted jobs found by their own index, those after the cursor in order."""
+    """The wanted jobs found by their own index, those after the cursor in order; their texts last."""
     done = _unindexed(_J.done_seq)
-    query = _ROWS.where(done > wanted.cursor, done <= last).limit(wanted.limit)
+    query = _PLACES.where(done > wanted.cursor, done <= last).limit(wanted.limit)
     conditions = [_J.batch == wanted.batch] if wanted.ranges is None else _by_ids(wanted.ranges)
-    rows = sorted((row for condition in conditions for row in _fetch(conn, query.where(condition))), key=_place)
-    if len(rows) < wanted.limit:
-        return rows, last
-    return rows[: wanted.limit], rows[wanted.limit - 1].done_seq
-
-
-def _place(row: ResultRow) -> int:
-    return row.done_seq
+    found = sorted((row.done_seq, row.id) for condition in conditions for row in conn.execute(query.where(condition)))
+    places = found[: wanted.limit]
+    end = last if len(found) < wanted.limit else places[-1][0]
+    pile = _Pile()
+    for start in range(0, len(places), ROWS_AT_ONCE):
+        ids = [job_id for _, job_id in places[start : start + ROWS_AT_ONCE]]
+        # What was rerun since has no place any more, and what finished again has one behind the end.
+        pile.take(conn, _ROWS.where(_J.id.in_(ids), done > wanted.cursor, done <= end))
+        if pile.full:
+            return pile.rows, pile.cursor
+    return pile.rows, end
 
 
 def _by_ids(ranges: tuple[tuple[int, int], ...]) -> list[ColumnElement[bool]]:
@@ -125,14 +168,13 @@ def _by_ids(ranges: tuple[tuple[int, int], ...]) -> list[ColumnElement[bool]]:
 def _along_stream(conn: Connection, wanted: Wanted, last: int) -> tuple[list[ResultRow], int]:
     """The stream from the cursor on, stretch by stretch, until the page is full or the stream ends."""
     query = _only(_ROWS, wanted)
-    rows: list[ResultRow] = []
+    pile = _Pile(None if wanted.ranges is None or len(wanted.ranges) <= RANGES_IN_SQL else wanted.ranges)
     cursor = wanted.cursor
-    while cursor < last and len(rows) < wanted.limit:
-        upto, room = min(cursor + STRETCH, last), wanted.limit - len(rows)
-        found = _fetch(conn, query.where(_J.done_seq > cursor, _J.done_seq <= upto).limit(room))
-        cursor = found[-1].done_seq if len(found) == room else upto
-        rows += _sort_out(found, wanted.ranges)
-    return rows, cursor
+    while cursor < last and len(pile.rows) < wanted.limit and not pile.full:
+        upto, room = min(cursor + STRETCH, last), min(wanted.limit - len(pile.rows), ROWS_AT_ONCE)
+        seen = pile.take(conn, query.where(_J.done_seq > cursor, _J.done_seq <= upto).limit(room))
+        cursor = pile.cursor if seen == room or pile.full else upto
+    return pile.rows, cursor
 
 
 def _only(query: Select[Any], wanted: Wanted) -> Select[Any]:
@@ -146,17 +188,6 @@ def _only(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query.where(or_(*(job_id.between(first, last) for first, last in wanted.ranges)))
 
 
-def _sort_out(rows: list[ResultRow], ranges: tuple[tuple[int, int], ...] | None) -> list[ResultRow]:
-    if ranges is None or len(ranges) <= RANGES_IN_SQL:
-        return rows
-    firsts = [first for first, _ in ranges]
-    return [row for row in rows if _within(row.job_id, firsts, ranges)]
-
-
 def _within(job_id: int, firsts: list[int], ranges: tuple[tuple[int, int], ...]) -> bool:
     at = bisect_right(firsts, job_id) - 1
     return at >= 0 and job_id <= ranges[at][1]
-
-
-def _fetch(conn: Connection, query: Select[Any]) -> list[ResultRow]:
-    return [ResultRow._make(row) for row in conn.execute(query)]

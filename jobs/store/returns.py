@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Integer, and_, bindparam, exists, literal_column, null, select, update
 
+from jobs.failures import sign
 from jobs.model import AttemptKey, PendingReturn, ReturnAnswer, ReturnOutcome
-from jobs.rules import retry_delay_s
+from jobs.rules import USUAL, Backoff
 from jobs.status import TERMINAL, Reason, Status
-from jobs.store import queue, schema
+from jobs.store import failures, queue, schema
 from jobs.store.bulk import Bulk, ByIds
 from jobs.store.tx import Tx
 
@@ -23,7 +24,11 @@ _A = schema.attempts.c
 INTERRUPTIONS: Final = 3
 
 
-_DUE = (_J.status == int(Status.RETURNING)) & (_J.due_at <= bindparam("now"))
+_DUE = (
+    (_J.status == int(Status.RETURNING))
+    & (_J.due_at <= bindparam("now"))
+    & _J.job_type.not_in(bindparam("but", expanding=True))
+)
 _ANY_DUE = select(exists(select(literal_column("1")).select_from(schema.jobs).where(_DUE)))
 _TAKE = (
     select(_J.id, _J.attempt, _J.job_type, _J.version, _A.return_data, _J.return_tries)
@@ -40,14 +45,14 @@ _MARK_TAKEN = (
 )
 
 
-def any_due(conn: Connection, now: float) -> bool:
-    """Whether a call is due."""
-    return bool(conn.execute(_ANY_DUE, {"now": now}).scalar())
+def any_due(conn: Connection, now: float, but: Sequence[str] = ()) -> bool:
+    """Whether a call is due, of another type than these."""
+    return bool(conn.execute(_ANY_DUE, {"now": now, "but": list(but)}).scalar())
 
 
-def take(tx: Tx, now: float, limit: int) -> list[PendingReturn]:
-    """Take the calls that are due, the longest due first."""
-    rows = tx.conn.execute(_TAKE, {"now": now, "most": limit}).all()
+def take(tx: Tx, now: float, limit: int, but: Sequence[str] = ()) -> list[PendingReturn]:
+    """Take the calls that are due, the longest due first; none of the job types in ``but``."""
+    rows = tx.conn.execute(_TAKE, {"now": now, "most": limit, "but": list(but)}).all()
     if rows:
         tx.conn.execute(_MARK_TAKEN, {"ids": [row.id for row in rows]})
     return [PendingReturn(*row[:5], row.return_tries + 1) for row in rows]
@@ -74,6 +79,7 @@ class _Taken(NamedTuple):
     return_count: float
     spend_s: float
     updated_at: float
+    version: int
 
 
 class _Next(NamedTuple):
@@ -98,6 +104,7 @@ _LOAD = ByIds(
             _J.return_count,
             _J.spend_s,
             _J.updated_at,
+            _J.version,
         )
         .where(_J.id.in_(ids), _J.status == int(Status.RETURNING), _J.due_at.is_(None))
         .with_for_update()
@@ -135,15 +142,30 @@ _NOTE_ERROR = Bulk(
 )
 
 
-def answer(tx: Tx, told: Sequence[ReturnAnswer], now: float, spread: Callable[[], float]) -> int:
+def answer(
+    tx: Tx, told: Sequence[ReturnAnswer], now: float, spread: Callable[[], float], backoff: Backoff = USUAL
+) -> int:
     """Write down how taken calls ended; those answered before, or whose job is gone, count for nothing."""
     jobs = _load(tx, [one.job_id for one in told])
     ends = {(one.job_id, one.attempt): one for one in told}
-    decided = [(job, one, _decide(job, one, now, spread)) for key, one in ends.items() if (job := jobs.get(key))]
+    decided = [
+        (job, one, _decide(job, one, now, spread, backoff)) for key, one in ends.items() if (job := jobs.get(key))
+    ]
     _write(tx, [(job, after) for job, _, after in decided], now)
     errors = [(_words(one), *key) for key, one in ends.items() if key in jobs and one.outcome != ReturnOutcome.DONE]
     _NOTE_ERROR.run(tx.conn, errors)
+    failures.note(tx, _failed(decided), now)
     return len(decided)
+
+
+def _failed(decided: Sequence[tuple[_Taken, ReturnAnswer, _Next]]) -> list[failures.Failed]:
+    """Those whose last try this was; they failed on the server itself."""
+    found = []
+    for job, told, after in decided:
+        signature = sign(job.job_type, Reason.RETURN_ERROR, told.error)
+        if after.to == Status.RETURN_FAILED and signature is not None:
+            found.append(failures.Failed(signature, job.job_id, job.attempt, "", job.version, final=True))
+    return found
 
 
 def _load(tx: Tx, ids: Sequence[int]) -> dict[AttemptKey, _Taken]:
@@ -151,14 +173,14 @@ def _load(tx: Tx, ids: Sequence[int]) -> dict[AttemptKey, _Taken]:
     return {(row[0], row[1]): _Taken._make(row) for row in rows}
 
 
-def _decide(job: _Taken, told: ReturnAnswer, now: float, spread: Callable[[], float]) -> _Next:
+def _decide(job: _Taken, told: ReturnAnswer, now: float, spread: Callable[[], float], backoff: Backoff) -> _Next:
     """T12 to T14. An interruption gives its try back, three times; from then on it counts as a failure."""
     if told.outcome == ReturnOutcome.DONE:
         return _Next(Status.DONE, None, job.tries, job.interruptions)
     if told.outcome == ReturnOutcome.INTERRUPTED and job.interruptions < INTERRUPTIONS:
         return _Next(Status.RETURNING, now, job.tries - 1, job.interruptions + 1)
     if job.tries <= job.limit_count:
-        return _Next(Status.RETURNING, now + retry_delay_s(job.tries, spread()), job.tries, job.interruptions)
+        return _Next(Status.RETURNING, now + backoff.delay_s(job.tries, spread()), job.tries, job.interruptions)
     return _Next(Status.RETURN_FAILED, None, job.tries, job.interruptions)
 
 
@@ -175,6 +197,8 @@ def _write(tx: Tx, moves: Sequence[tuple[_Taken, _Next]], now: float) -> None:
         name = (job.job_type, job.batch)
         tx.deltas.add(*name, Status.RETURNING, job.updated_at, -1, -job.return_count, -job.spend_s)
         tx.deltas.add(*name, after.to, now, 1, job.return_count, job.spend_s)
+        if after.to == Status.DONE:
+            tx.deltas.spent(*name, now, 1, job.spend_s)
     _MOVE.run(tx.conn, rows)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from jobs.errors import Conflict
 from jobs.model import AuditEntry, TokenInfo
-from jobs.store import schema
+from jobs.store import events, schema
 from jobs.store.tx import Tx
 
 _T = schema.tokens.c
@@ -66,6 +66,12 @@ def note_use(tx: Tx, name: str, now: float) -> None:
 def everyone(conn: Connection) -> list[TokenInfo]:
     """All tokens by name, also revoked ones."""
     return [_token(row) for row in conn.execute(_TOKEN.order_by(_T.name))]
+
+
+def lives(conn: Connection, name: str, now: float) -> bool:
+    """Whether there is a token of this name that is neither revoked nor expired."""
+    row = conn.execute(select(_T.expires_at, _T.revoked_at).where(_T.name == name)).one_or_none()
+    return row is not None and row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
 
 
 def revoke(tx: Tx, name: str, now: float) -> bool:
@@ -157,6 +163,7 @@ def audit(tx: Tx, entry: AuditEntry) -> None:
         "outcome": entry.outcome[:128],
     }
     tx.conn.execute(insert(schema.audit), row)
+    tx.happened(events.ACTIVITY)
 
 
 def audit_page(conn: Connection, size: int, after: int | None) -> list[tuple[int, AuditEntry]]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from jobs.store import counters, schema
+from jobs.store import counters, events, schema
 from jobs.store.bulk import Bulk
 
 _READ = select(schema.sequences.c.next).where(schema.sequences.c.name == bindparam("which")).with_for_update()
@@ -28,9 +28,10 @@ class Tx:
     def __init__(self, conn: Connection) -> None:
         self.conn = conn
         self.deltas = counters.Deltas()
-        #: (job type, tag) → lane id, of lanes made in this transaction.
-        self.new_lanes: dict[tuple[str, str], int] = {}
+        #: (job type, tag, machines to avoid) → lane id, of lanes looked up or made in this transaction.
+        self.new_lanes: dict[tuple[str, str, frozenset[str]], int] = {}
         self._next: dict[str, int] = {}
+        self._happened: set[tuple[str, str]] = set()
         self._after: list[Callable[[], object]] = []
 
     def take_numbers(self, sequence: str, count: int) -> int:
@@ -45,6 +46,10 @@ class Tx:
             self._next[sequence] = self.conn.execute(_READ, {"which": sequence}).scalar_one()
         return self._next[sequence]
 
+    def happened(self, kind: str, subject: str = "") -> None:
+        """Whoever follows the events of this kind is to hear of it once this is committed."""
+        self._happened.add((kind, subject))
+
     def after(self, act: Callable[[], object]) -> None:
         """Call this once the transaction is committed; not at all if it is not."""
         self._after.append(act)
@@ -52,7 +57,10 @@ class Tx:
     def flush(self) -> None:
         """Write what was put together over the transaction; the writer calls it just before the commit."""
         _WRITE.run(self.conn, [(upto, sequence) for sequence, upto in self._next.items()])
+        if self.deltas:
+            self.happened(events.JOBS)
         self.deltas.flush(self.conn)
+        events.write(self.conn, self._happened)
 
     def committed(self) -> list[Callable[[], object]]:
         """What is to be called now."""

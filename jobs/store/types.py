@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
 from jobs.model import JobSettings, JobVersion, Published
-from jobs.store import schema
+from jobs.store import events, schema
 from jobs.store.tx import Tx
 
 _V = schema.versions.c
@@ -60,6 +60,7 @@ def add(tx: Tx, made: JobVersion, content: Sequence[bytes]) -> Published:
     row = asdict(made) | {"settings": json.dumps(asdict(made.settings), sort_keys=True)}
     tx.conn.execute(insert(schema.versions), row)
     _store_content(tx, made.digest, content)
+    tx.happened(events.JOB_TYPE, made.job_type)
     return Published(made.version, changed=True)
 
 
@@ -113,6 +114,7 @@ def first_times(conn: Connection) -> dict[str, float]:
 
 def forget(tx: Tx, job_type: str, now: float) -> int:
     """Hide a type; its versions stay for the attempts that name them. How many were hidden."""
+    tx.happened(events.JOB_TYPE, job_type)
     these = (_V.job_type == job_type) & _V.forgotten_at.is_(None)
     return tx.conn.execute(update(schema.versions).where(these).values(forgotten_at=now)).rowcount
 

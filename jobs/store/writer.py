@@ -6,22 +6,27 @@ of them raises, the transaction is rolled back and each is run again alone, so t
 
 import logging
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 from jobs.errors import StoreUnavailable
-from jobs.store.refusals import meaning
+from jobs.store.refusals import Verdict, judge, meaning
 from jobs.store.tx import Tx
 
 _log = logging.getLogger(__name__)
 
 #: Bounds how long one transaction can grow; operations are small, or limited by a request's size.
 GROUP_LIMIT = 64
+#: A transaction that met another one is tried so often, after a pause of up to so long.
+TRIES: Final = 5
+PAUSE_S: Final = 0.05
 
 T = TypeVar("T")
 
@@ -31,10 +36,16 @@ class _Waiting(NamedTuple):
     future: "Future[Any]"
 
 
+def _no_fence(_conn: Connection) -> None:
+    """Who has not taken the lead (a further web process) writes what it may without asking."""
+
+
 class Writer:
     """Owns the writer thread. ``submit`` from any thread; ``close`` runs what is waiting and ends the thread."""
 
     def __init__(self, engine: Engine) -> None:
+        #: Called at the beginning of every transaction; what it raises keeps anything from being written.
+        self.fence: Callable[[Connection], None] = _no_fence
         self._engine = engine
         self._inbox: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._conn: Connection | None = None
@@ -85,31 +96,60 @@ class Writer:
         try:
             self._commit(alive)
         except Exception as error:  # noqa: BLE001  (whatever an operation raises belongs to its caller)
-            if len(alive) == 1:
-                alive[0].future.set_exception(meaning(error))
+            if len(alive) == 1 or judge(error) is Verdict.AWAY:
+                _refuse(alive, error)
             else:
                 self._one_by_one(alive)
 
     def _one_by_one(self, group: Sequence[_Waiting]) -> None:
-        for one in group:
+        for at, one in enumerate(group):
             try:
                 self._commit([one])
             except Exception as error:  # noqa: BLE001  (as above)
-                one.future.set_exception(meaning(error))
+                if judge(error) is Verdict.AWAY:
+                    return _refuse(group[at:], error)  # not one after the other, each waiting for itself
+                _refuse([one], error)
+        return None
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
+        """All of the group in one transaction, tried again where somebody else was in the way."""
+        for left in reversed(range(TRIES)):
+            try:
+                return self._transact(group)
+            except Exception as error:
+                if not left or judge(error) is not Verdict.AGAIN:
+                    raise
+                time.sleep(random.random() * PAUSE_S)  # noqa: S311  (so that two do not meet again)
+        return None
+
+    def _transact(self, group: Sequence[_Waiting]) -> None:
         tx = Tx(self._connected())
+        transaction = tx.conn.begin()
         try:
-            with tx.conn.begin():
-                answers = [one.op(tx) for one in group]
-                tx.flush()
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                self._disconnect()
+            self.fence(tx.conn)
+            answers = [one.op(tx) for one in group]
+            tx.flush()
+        except BaseException as error:
+            self._give_up(transaction, error)
             raise
+        self._end(transaction)
         _ring(tx.committed())
         for one, answer in zip(group, answers, strict=True):
             one.future.set_result(answer)
+
+    def _give_up(self, transaction: RootTransaction, error: BaseException) -> None:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            self._disconnect()
+        else:
+            transaction.rollback()
+
+    def _end(self, transaction: RootTransaction) -> None:
+        """Commit. Where that fails, nobody knows what was kept: it is not tried again, and the callers are told."""
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            self._disconnect()
+            raise StoreUnavailable(f"the database did not confirm; it may be stored or not: {error.orig}") from error
 
     def _connected(self) -> Connection:
         if self._conn is None:
@@ -117,9 +157,16 @@ class Writer:
         return self._conn
 
     def _disconnect(self) -> None:
+        """Let go of the connection; whatever state it is in, nobody uses it again."""
         if self._conn is not None:
+            self._conn.invalidate()
             self._conn.close()
             self._conn = None
+
+
+def _refuse(group: Sequence[_Waiting], error: Exception) -> None:
+    for one in group:
+        one.future.set_exception(meaning(error))
 
 
 def _ring(bells: Sequence[Callable[[], object]]) -> None:

@@ -1,0 +1,132 @@
+"""Calls functions that came pickled. What it is given and what it answers means something to the submitter only.
+
+Runs on nodes, under Python >= 3.8, with cloudpickle beside it. ``function.pickle``, where there is one, is the function
+of all jobs of this type; else each job brings its own. The server never looks into a pickle; ``shown`` is for people.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+SHARED = Path(__file__).resolve().parent / "function.pickle"
+#: Functions that were unpickled last are kept: a map sends the same one with each of its jobs.
+KEPT = 4
+#: A pickled exception may be so long; the traceback is told as text anyway.
+RAISED_LIMIT_BYTES = 512 * 1024
+#: What people are shown of a value, at most; longer pickles are not even tried.
+SHOWN_LIMIT = 16 * 1024
+SHOWN_PICKLE_LIMIT_BYTES = 64 * 1024
+SHOWN_DEPTH = 20
+
+_functions: dict[str, Any] = {}
+
+
+def work(
+    name: str,
+    python: str,
+    function: str | None = None,
+    call: str | None = None,
+    calls: str | None = None,
+    retried: bool = False,
+) -> dict[str, Any]:
+    """Call once (``call``: args and kwargs), or for each of ``calls`` (args); ``name`` is for people.
+
+    An exception is an answer, and so the end of the job, unless the submitter wants those ``retried`` too.
+    """
+    try:
+        check_python(name, python)
+        called = function_of(function)
+        if calls is None:
+            args, kwargs = unpickled(call)
+            return answer(called(*args, **kwargs), 1)
+        every = unpickled(calls)
+        return answer([called(*args) for args in every], len(every))
+    except BaseException as error:
+        carry(error, final=not retried)
+        raise
+
+
+def check_python(name: str, python: str) -> None:
+    """A pickled function is bytecode: it means something to one minor version of Python only."""
+    here = "{}.{}".format(*sys.version_info[:2])
+    if here != python:
+        raise RuntimeError(f"{name} was pickled by Python {python}, and this machine runs it under {here}")
+
+
+def function_of(text: str | None) -> Any:
+    """The function that came with the job, or the one of this type."""
+    key = text or ""
+    if key not in _functions:
+        while len(_functions) >= KEPT:
+            del _functions[next(iter(_functions))]
+        _functions[key] = unpickled(text) if text else shared()
+    return _functions[key]
+
+
+def shared() -> Any:
+    """The function of all jobs of this type."""
+    return loaded(SHARED.read_bytes())
+
+
+def unpickled(text: str | None) -> Any:
+    """What a text of the submitter's stands for."""
+    return loaded(base64.b64decode(text or "", validate=True))
+
+
+def loaded(data: bytes) -> Any:
+    """What a pickle of the submitter's stands for; a module that is missing here is named with what to do."""
+    try:
+        return pickle.loads(data)  # noqa: S301  # code for this machine is what the submitter sends
+    except ModuleNotFoundError as error:
+        remedy = f"install it on the machine, or send it along: by_value=[{error.name}]"
+        raise ModuleNotFoundError(f"{error} on this machine; {remedy}", name=error.name) from error
+
+
+def answer(value: Any, count: int) -> dict[str, Any]:
+    """The value for the submitter, and what can be shown of it."""
+    data = cloudpickle.dumps(value)
+    result = {**shown(value, len(data)), "pickle": base64.b64encode(data).decode("ascii")}
+    return {"result": result, "count": count}
+
+
+def shown(value: Any, size_bytes: int) -> dict[str, Any]:
+    """The value as JSON, where it can be and is short; else what it is."""
+    with suppress(Exception):  # a value may do anything when it is looked at; then it is not shown
+        if size_bytes <= SHOWN_PICKLE_LIMIT_BYTES:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            plain = json.loads(text)
+            if len(text.encode("utf-8")) <= SHOWN_LIMIT and flat(plain, SHOWN_DEPTH):
+                return {"shown": plain}
+    return {"type": type_name(value)}
+
+
+def flat(value: Any, depth: int) -> bool:
+    """Whether it is nested no deeper."""
+    below: list[Any] = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return not below or (depth > 0 and all(flat(each, depth - 1) for each in below))
+
+
+def type_name(value: Any) -> str:
+    """Its class, as people write it."""
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return name[:200].encode("ascii", "backslashreplace").decode("ascii")
+
+
+def carry(error: BaseException, *, final: bool) -> None:
+    """Let the runner send the exception home with the traceback, where it can be pickled, and say if it is the end."""
+    told = {"type": type_name(error)}
+    with suppress(Exception):  # it goes home as a text then
+        data = cloudpickle.dumps(error)
+        if len(data) <= RAISED_LIMIT_BYTES:
+            told["raised"] = base64.b64encode(data).decode("ascii")
+    with suppress(Exception):  # the same
+        vars(error).update(multijob_result=json.dumps(told), multijob_final=final)

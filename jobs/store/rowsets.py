@@ -1,0 +1,141 @@
+"""Many rows as one statement of a database server: the rows travel as one parameter a column, or as one document.
+
+PostgreSQL takes arrays (``unnest``), MariaDB and MySQL a JSON text (``JSON_TABLE``). An UPDATE is joined with that
+table of rows, an INSERT selects from it. SQLite has no round trips and needs none of this; PyMySQL itself writes the
+rows of an INSERT into one statement.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    Double,
+    FromClause,
+    Insert,
+    Integer,
+    String,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    column,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.type_api import TypeEngine
+
+Pack = Callable[[Sequence[tuple[Any, ...]]], tuple[Any, ...]]
+Types = dict[str, TypeEngine[Any]]
+
+
+class RowSet(NamedTuple):
+    """A statement over all rows at once."""
+
+    statement: Insert | Update
+    #: The names of what ``pack`` gives.
+    parameters: tuple[str, ...]
+    pack: Pack
+    #: What the driver should be given in place of the compiled text.
+    spell: Callable[[str], str] = str
+
+
+def find(dialect: Dialect, statement: Insert | Update, parameters: Sequence[str]) -> RowSet | None:
+    """The statement over all rows at once; None: this kind of database does as well when it is handed the rows."""
+    if dialect.name == "postgresql":
+        return _with_arrays(statement, parameters)
+    if dialect.name in ("mysql", "mariadb") and isinstance(statement, Update):
+        return _with_json(statement, parameters)
+    return None
+
+
+# --------------------------------------------------------------------------------------------------------- PostgreSQL
+
+
+def _with_arrays(statement: Insert | Update, parameters: Sequence[str]) -> RowSet:
+    types = _types(statement, parameters)
+    names = tuple(f"all_{name}" for name in parameters)
+    arrays = [bindparam(f"all_{name}", type_=ARRAY(types[name])) for name in parameters]
+    rows = func.unnest(*arrays).table_valued(*(column(name, types[name]) for name in parameters))
+    floats = [at for at, name in enumerate(parameters) if isinstance(types[name], Double)]
+
+    def pack(given: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        columns = [list(values) for values in zip(*given, strict=True)]
+        for at in floats:  # an array has one type; the sums of nothing are whole numbers
+            columns[at] = [None if value is None else float(value) for value in columns[at]]
+        return tuple(columns)
+
+    return RowSet(_over(statement, parameters, rows.render_derived(name="given")), names, pack, _binary)
+
+
+def _binary(sql: str) -> str:
+    """The arrays as bytes: as text, every quote and backslash in a body would be written as four, one by one."""
+    return re.sub(r"%\((all_\w+)\)s", r"%(\1)b", sql)
+
+
+# ---------------------------------------------------------------------------------------------------- MariaDB and MySQL
+
+_WHOLE: Final = "BIGINT"
+_TEXT: Final = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+
+def _with_json(statement: Update, parameters: Sequence[str]) -> RowSet:
+    types = _types(statement, parameters)
+    columns = ", ".join(
+        f"`{name}` {_json_type(types[name])} PATH '$[{at}]' ERROR ON ERROR" for at, name in enumerate(parameters)
+    )
+    source = f"SELECT * FROM JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS document_rows"  # noqa: S608 (ours)
+    rows = text(source).columns(*(column(name, types[name]) for name in parameters)).alias("given")
+    return RowSet(_over(statement, parameters, rows), ("document",), _as_document)
+
+
+def _json_type(type_: TypeEngine[Any]) -> str:
+    if isinstance(type_, Integer | Boolean):
+        return _WHOLE
+    return "DOUBLE" if isinstance(type_, Double) else _TEXT
+
+
+def _as_document(given: Sequence[tuple[Any, ...]]) -> tuple[str]:
+    return (json.dumps(given, ensure_ascii=False, separators=(",", ":")),)
+
+
+# -------------------------------------------------------------------------------------------------------------- both
+
+
+def _over(statement: Insert | Update, parameters: Sequence[str], rows: FromClause) -> Any:
+    """The statement with every parameter read from the rows."""
+    if isinstance(statement, Insert):
+        return statement.from_select(list(parameters), select(*(rows.c[name] for name in parameters)))
+
+    def replace(element: Any, **_: Any) -> ColumnElement[Any] | None:
+        known = isinstance(element, BindParameter) and element.key in parameters
+        return rows.c[element.key] if known else None
+
+    return visitors.replacement_traverse(statement, {}, replace)
+
+
+def _types(statement: Insert | Update, parameters: Sequence[str]) -> Types:
+    if isinstance(statement, Insert):
+        return {name: _widest(_table(statement).c[name].type) for name in parameters}
+    compiled = statement.compile()
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101  (nothing else compiles an UPDATE)
+    return {name: _widest(compiled.binds[name].type) for name in parameters}
+
+
+def _table(statement: Insert) -> Table:
+    assert isinstance(statement.table, Table)  # noqa: S101  (we insert into nothing else)
+    return statement.table
+
+
+def _widest(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """What does not fit its column is refused there, and not cut off on the way."""
+    return Text() if isinstance(type_, String) else type_
