@@ -15,6 +15,7 @@ class Attempt:
     worker: Optional[int] = None  # its number
     told = False  # its "start" record exists
     kill = ""  # the reason it is being ended for
+    kill_why = ""  # the same in words, where the reason is not enough
     grace_s = 0.0
     asked = False  # its supervisor has been asked for that
     logs: Optional[Tuple[Log, Log]] = None

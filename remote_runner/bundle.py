@@ -23,6 +23,8 @@ def build(dest: "os.PathLike[str]") -> Bundle:
         beside = "%s.%d" % (path, os.getpid())
         with open(beside, "wb") as stream:
             stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())  # after a power loss the name could be there without its content
         os.replace(beside, path)
     return Bundle(path, digest)
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Dict, Iterable, List, Optional, Set
 
-from remote_runner import endings
+from remote_runner import endings, snapshot
 from remote_runner.attempt import Attempt
 from remote_runner.journal import Key
 from remote_runner.marks import IDLE
@@ -20,6 +20,8 @@ AHEAD_JOBS = 16
 #: After its time an attempt is asked to end, and so much later made to.
 TIMEOUT_GRACE_S = 2.0
 TICK_S = 0.1
+#: What an exclusive attempt gets to end by itself, as a share of the silence that was bearable, and at most.
+SILENCE_GRACE_SHARE = 0.1
 
 
 class Crew:
@@ -29,8 +31,11 @@ class Crew:
         self._tools = tools
         self._places = Places(tools, limit, self._finished, self._heard)
         self._queues = Queues()
-        self._versions: Dict[str, Version] = {}
+        self._told: Dict[str, Version] = {}
+        self._versions: Dict[str, Version] = {}  # the same, with the machine's variables
         self._damaged: Set[str] = set()
+        self._exclusive: Set[str] = set()
+        self._machine_env: Dict[str, str] = {}
         self._held: Dict[Key, Attempt] = {}
         self._average_us: Dict[str, float] = {}
         self._order = 0
@@ -44,10 +49,19 @@ class Crew:
         """How many may run at once from now on; what runs, runs on."""
         self._places.limit = limit
 
-    def learn(self, versions: Dict[str, Version]) -> None:
+    def set_env(self, env: Dict[str, str]) -> None:
+        """The machine's own variables, below those of a version; workers that have others are used no more."""
+        if env != self._machine_env:
+            self._machine_env = env
+            self._versions = {ref: self._with_env(version) for ref, version in self._told.items()}
+
+    def learn(self, versions: Dict[str, Version], exclusive: Iterable[str] = ()) -> None:
         """Know these versions from now on. One that was damaged has been sent anew and gets another check."""
-        self._versions.update(versions)
+        self._told.update(versions)
+        self._versions.update({ref: self._with_env(version) for ref, version in versions.items()})
         self._damaged.difference_update(versions)
+        self._exclusive.difference_update(versions)
+        self._exclusive.update(exclusive)
 
     def assign(self, jobs: Iterable[Assignment]) -> List[Key]:
         """Hold these attempts (rows will do); answer those that are new."""
@@ -65,7 +79,7 @@ class Crew:
     def recall(self, keys: Optional[Set[Key]], why: str) -> None:
         """Give back those of ``keys`` (None: all) that have not begun."""
         for attempt in self._take_unbegun(keys):
-            self._end(attempt, b"back", endings.back(why))
+            self._end(attempt, b"back", endings.back(why, failed=False))
 
     def kill(self, keys: Set[Key], grace_s: float, reason: str = "killed") -> None:
         """End these attempts: those that have not begun at once, the others with all their processes."""
@@ -73,6 +87,25 @@ class Crew:
             self._end(attempt, b"end", endings.unstarted(reason))
         for key in keys & self._held.keys():
             _doom(self._held[key], reason, grace_s)
+        self._ask_kills()
+
+    def exclusive(self) -> Set[Key]:
+        """The attempts held that may not run while another machine does the same job."""
+        if not self._exclusive:
+            return set()
+        return {key for key, each in self._held.items() if each.ref in self._exclusive}
+
+    def end_exclusive(self, silence_s: float) -> None:
+        """The server may soon hand them to others: what has not begun goes back, what runs ends."""
+        keys = self.exclusive()
+        if not keys:
+            return
+        why = "no contact with the server for %.0f s" % silence_s
+        self.recall(keys, why)
+        for key in keys & self._held.keys():
+            attempt = self._held[key]
+            attempt.kill_why = attempt.kill_why or "%s: an exclusive job ends before it could run elsewhere too" % why
+            _doom(attempt, "died", min(TIMEOUT_GRACE_S, silence_s * SILENCE_GRACE_SHARE))
         self._ask_kills()
 
     def held_keys(self) -> List[Key]:
@@ -130,8 +163,11 @@ class Crew:
                 self._tools.trouble("no_worker", "a worker could not be started: %s" % error)
                 why = "no worker could be started"
         for attempt in self._queues.drop(ref):
-            self._end(attempt, b"back", endings.back(why))
+            self._end(attempt, b"back", endings.back(why, failed=True))
         return None
+
+    def _with_env(self, version: Version) -> Version:
+        return version._replace(env=dict(self._machine_env, **version.env)) if self._machine_env else version
 
     def _hand(self, station: Station, ref: str) -> bool:
         if not station.hand(self._queues.first(ref)):
@@ -168,6 +204,8 @@ class Crew:
     def _end(self, attempt: Attempt, kind: bytes, body: bytes) -> None:
         if attempt.logs is not None:
             body = endings.with_logs(body, attempt.logs)
+        if endings.is_failure(body):
+            body = endings.with_machine(body, snapshot.take(self._tools.run))
         attempt.remove_files(self._tools.run)
         self._tools.outbox.add(kind, attempt.job, attempt.attempt, body)
         del self._held[attempt.key]
@@ -183,7 +221,7 @@ class Crew:
         """The process ended under this attempt."""
         started_us = station.page.started_us(victim.entry, victim.job, victim.attempt)
         spent_s = 0.0 if started_us is None else max(0.0, time.monotonic() - started_us / 1000000)
-        self._end(victim, b"end", endings.died(status, victim.kill, spent_s))
+        self._end(victim, b"end", endings.died(status, victim.kill, victim.kill_why, spent_s))
 
     # -- what supervisors say
 

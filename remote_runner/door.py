@@ -96,7 +96,8 @@ class Door:
 
 
 def _versions(_runner: "Runner", work: "Work", message: Message) -> None:
-    work.crew.learn({ref: names.check_version(Version(*row)) for ref, row in message["versions"].items()})
+    versions = {ref: names.check_version(Version(*row)) for ref, row in message["versions"].items()}
+    work.crew.learn(versions, message.get("exclusive") or ())
 
 
 def _assign(_runner: "Runner", work: "Work", message: Message) -> None:
@@ -123,6 +124,10 @@ def _stored(runner: "Runner", work: "Work", message: Message) -> None:
     runner.hear_stored(work, message["runner"], int(message["seq"]))
 
 
+def _pong(runner: "Runner", _work: "Work", message: Message) -> None:
+    runner.hear_pong(int(message["n"]))
+
+
 def _leave(runner: "Runner", _work: "Work", _message: Message) -> None:
     runner.hear_leave()
 
@@ -136,5 +141,6 @@ HEARD: Dict[str, Callable[["Runner", "Work", Message], Any]] = {
     "limit": _limit,
     "route": _route,
     "stored": _stored,
+    "pong": _pong,
     "leave": _leave,
 }

@@ -50,6 +50,7 @@ class Places:
     def find(self, version: Version, ref: str) -> Optional[Station]:
         """An idle worker for a version: one there is, or a new one. None: not now. Raises OSError: none can be made."""
         mine = [each for each in self.stations.values() if each.ref == ref and not each.is_leaving]
+        mine = [each for each in mine if each.version == version or each.handed]
         for station in mine:
             if not station.handed and not station.is_ending:
                 return station

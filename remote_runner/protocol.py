@@ -10,16 +10,20 @@ Channel
 
     server -> runner
     ========  ==============================================================================================
-    hello     v, server, runner, key, limit, url, linger_s, orphan_s: always first. ``runner`` and ``key`` (hex) are
-              taken by a new runner; one that lives keeps its own. ``url``: where to POST reports, or null: over the
-              channel. ``linger_s``: how long to stay without work; ``orphan_s``: the same without any contact.
-    versions  versions: {ref: Version as a list}: what assignments may refer to from now on.
+    hello     v, server, runner, key, limit, url, linger_s, orphan_s, silence_s, env: always first. ``runner`` and
+              ``key`` (hex) are taken by a new runner; one that lives keeps its own. ``url``: where to POST reports, or
+              null: over the channel. ``linger_s``: how long to stay without work; ``orphan_s``: the same without any
+              contact; ``silence_s``: without an answered ping for so long, exclusive attempts end; ``env``: the
+              machine's own variables, below those of a version.
+    versions  versions: {ref: Version as a list}: what assignments may refer to from now on; exclusive: those refs
+              among them of which no two attempts of a job may run at once.
     assign    jobs: [Assignment as a list, ...]
     recall    attempts: [[job, attempt], ...] or null for all: give back those that have not started.
     kill      attempts: [[job, attempt], ...], grace_s
     limit     limit: how many may run at once from now on
     route     url: where to report from now on, or null
     stored    runner, seq: records of that runner up to seq are stored (answer to ``records``)
+    pong      n: the ping of that number was heard
     leave     end as soon as nothing runs and all is stored
     ========  ==============================================================================================
 
@@ -30,6 +34,7 @@ Channel
               cannot be read, so that nothing follows from not knowing an attempt
     records   runner, records: [Record as a list, ...]; sent only when there is no url, and for what earlier runners
               left in their journals
+    ping      n: grows; to be answered at once
     trouble   reason, text: something a person should see ("disk_full", "version_damaged", "unkillable", ...)
     leaving   runner: nothing is held any more; assignments that cross with this are not started
     ========  ==============================================================================================
@@ -105,20 +110,23 @@ Record = NamedTuple(
     ],
 )
 # Body of "start": {}.
-# Body of "back": {"why": str}: given back, work() was not entered.
+# Body of "back": {"why": str, "failed": bool}: work() was not entered. failed (missing: false): it could not be run
+#     here, rather than that it was not wanted here any more.
 # Body of "end": keys with a default may be missing
 #     ok            bool
 #     reason        str, a jobs.status.Reason: "" when ok, else error, bad_result, result_too_large, timeout, died,
 #                   killed
-#     result        str, strict JSON text (ok only)
+#     result        str, strict JSON text; of a failure at most what its exception brought along
 #     return_data   str, strict JSON text; missing: null
 #     count         int or float >= 0; missing: 1
 #     spend_s       float, monotonic seconds inside work()
 #     error         str: traceback or explanation, at most 64 KiB
+#     final         bool; missing: false. true: its exception says that another try would end the same
 #     exit_code     int; signal: int (how the process ended, where it did)
 #     started       bool; missing: true. false: work() was never entered (a "died" before it)
 #     log           {"stdout": Log, "stderr": Log}, Log = {"head": str, "tail": str, "total": int bytes};
 #                   missing: silent
+#     machine       how the machine was (failures only): load1, memory_free_mb, disk_free_mb, python, runner
 
 
 def encode(message: Dict[str, Any]) -> bytes:

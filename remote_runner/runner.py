@@ -15,6 +15,7 @@ from remote_runner import door, journal, marks, names
 from remote_runner.crew import Crew
 from remote_runner.folder import remove
 from remote_runner.journal import Journal
+from remote_runner.lease import Lease
 from remote_runner.leftovers import Leftovers
 from remote_runner.outbox import Outbox
 from remote_runner.places import Tools
@@ -50,6 +51,7 @@ class Runner:
         self._linger_s = 20.0
         self._orphan_s = 600.0
         self._contact_at = self._idle_since = time.monotonic()
+        self._lease = Lease(self._contact_at)
         self._next_tick = 0.0
         self._next_look = 0.0
         self._is_ending = False
@@ -95,6 +97,7 @@ class Runner:
 
     def _act(self, work: Work, now: float) -> None:
         """The second half of a round: journal, then tell, then hand out."""
+        self._keep_lease(work.crew, now)
         self._tick(work.crew, now)
         self._look_for_root(now)
         if work.postman.may_send(now):
@@ -111,6 +114,15 @@ class Runner:
         if every is not None and now >= self._next_tick:
             self._next_tick = now + every
             crew.tick(now)
+
+    def _keep_lease(self, crew: Crew, now: float) -> None:
+        """Ask whether the server still counts on us; without an answer for too long, end what must not run twice."""
+        if self._door.channel is not None:
+            number = self._lease.ping(now)
+            if number is not None:
+                self._door.say({"t": "ping", "n": number})
+        if self._lease.left_s(now) <= 0 and self._lease.silence_s is not None:
+            crew.end_exclusive(self._lease.silence_s)
 
     def _look_for_root(self, now: float) -> None:
         """Somebody removed the folder below us: there is nothing to work in, and nowhere to keep a result."""
@@ -136,7 +148,7 @@ class Runner:
             return 1.0
         if work.journal.is_waiting:
             return RETRY_DISK_S if self._is_disk_full else 0.0
-        waits = [5.0]
+        waits = [5.0, self._lease.wait_s(now, has_channel=self._door.channel is not None)]
         every = work.crew.tick_s()
         if every is not None:
             waits.append(min(every, self._next_tick - now))
@@ -158,6 +170,8 @@ class Runner:
             self._work = self._begin(names.check(message["runner"]), bytes.fromhex(message["key"]), limit)
         work = self._work
         work.crew.set_limit(limit)
+        work.crew.set_env({str(name): str(value) for name, value in (message.get("env") or {}).items()})
+        self._lease.change(_seconds(message.get("silence_s")))
         work.postman.route.change(message.get("url"))
         ended = work.outbox.ended() + self._leftovers.ended()
         held = work.crew.held() + [[job, attempt, "ended"] for job, attempt in ended]
@@ -180,6 +194,8 @@ class Runner:
         self._leftovers.channel_lost()
         if self._work is not None:
             self._work.postman.use_channel(channel)
+            if channel is not None:
+                self._lease.channel_opened(self._contact_at, is_empty=not self._work.crew.exclusive())
 
     def hear(self, message: Message) -> None:
         """One message after hello. Unknown kinds are ignored, and so are unknown keys."""
@@ -192,6 +208,10 @@ class Runner:
         """A worker whose descriptors are gone brings its result by hand."""
         if self._work is not None:
             self._work.crew.result_by_path(message["worker"], message["line"].encode("ascii"))
+
+    def hear_pong(self, number: int) -> None:
+        """The server heard that ping."""
+        self._lease.pong(number)
 
     def hear_leave(self) -> None:
         """End as soon as nothing runs and all is stored."""
@@ -246,6 +266,10 @@ class Runner:
         if is_empty:
             work.journal.remove()
             os.unlink(journal.marks_of(self._journals, work.runner))
+
+
+def _seconds(value: Any) -> Optional[float]:
+    return None if value is None else float(value)
 
 
 def _woken(descriptor: int) -> None:

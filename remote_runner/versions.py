@@ -14,9 +14,14 @@ from remote_runner.remains import clear_remains
 
 STAGE_AGE_S = 3600.0
 JOURNAL_AGE_S = 7 * 24 * 3600.0
+#: Journals that nobody collects may take so much room in all; what is younger than a day stays whatever it takes.
+JOURNALS_LIMIT_BYTES = 1 << 30
+JOURNAL_YOUNG_S = 24 * 3600.0
 RUNNER_AGE_S = 30 * 24 * 3600.0
 VERSIONS_KEPT = 3
 STOP_S = 20.0
+#: Of what could not be removed, so many paths are told.
+LEFT_TOLD = 50
 
 
 class Refused(Exception):
@@ -60,9 +65,12 @@ def _make_read_only(root: str) -> None:
 
 
 def sweep(root: str, keep: List[str]) -> Dict[str, Any]:
-    """Remove old stages, all but the newest versions, journals nobody collected in a week, and runners long gone."""
+    """Remove what is too old or too much: stages, versions, runners long gone; and what dead runners left behind."""
     removed = []
-    for path in [*_old_stages(root), *_old_versions(root, set(keep)), *_old_journals(root), *_old_runners(root)]:
+    old = [*_old_stages(root), *_old_versions(root, set(keep)), *_old_runners(root)]
+    if not _runner_pid(root):
+        old += [*_old_journals(root), *_old_remains(root)]
+    for path in old:
         remove(path)
         removed.append(os.path.relpath(path, root))
     return {"removed": sorted(removed)}
@@ -123,8 +131,29 @@ def _in_use(root: str) -> Set[str]:
 
 
 def _old_journals(root: str) -> List[str]:
-    folder = os.path.join(root, "run", "journal")
-    return [each for each in _children(folder) if _age_s(each) > JOURNAL_AGE_S and not _runner_pid(root)]
+    """Journals nobody collected in a week; and of more than there may be, the oldest."""
+    newest_first = sorted(_children(os.path.join(root, "run", "journal")), key=_age_s)
+    found = []
+    total = 0
+    for path in newest_first:
+        total += _size_bytes(path)
+        age_s = _age_s(path)
+        if age_s > JOURNAL_AGE_S or (total > JOURNALS_LIMIT_BYTES and age_s > JOURNAL_YOUNG_S):
+            found.append(path)
+    return found
+
+
+def _old_remains(root: str) -> List[str]:
+    """Working folders of a runner that died, where no other came for a week to clear them."""
+    folders = [os.path.join(root, "run", name) for name in ("attempts", "workers", "pycache")]
+    return [each for folder in folders for each in _children(folder) if _age_s(each) > JOURNAL_AGE_S]
+
+
+def _size_bytes(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
 
 
 def _old_runners(root: str) -> List[str]:
@@ -139,9 +168,9 @@ def _is_us(path: str) -> bool:
 
 
 def purge(root: str) -> Dict[str, Any]:
-    """Stop the runner, end what it left, remove the root."""
+    """Stop the runner, end what it left, remove the root, and the folder around it where nothing else lies in that."""
     if not os.path.isdir(root):
-        return {"purged": False}
+        return {"purged": False, "stopped": False, "removed": [], "left": []}
     pid = _runner_pid(root)
     if pid is not None:
         _stop(root, pid)
@@ -149,8 +178,36 @@ def purge(root: str) -> Dict[str, Any]:
         left = clear_remains(os.path.join(root, "run"))
         if left:
             raise Refused("%d processes of jobs cannot be ended" % len(left))
+    was_there = [_measured(path) for path in sorted(_children(root))]
     remove(root)
-    return {"purged": True, "stopped": pid is not None}
+    left_over = _below(root)
+    if not left_over:
+        _remove_if_empty(os.path.dirname(root))
+    return {"purged": not left_over, "stopped": pid is not None, "removed": was_there, "left": left_over[:LEFT_TOLD]}
+
+
+def _measured(path: str) -> Dict[str, Any]:
+    """What an entry of the root held."""
+    files = [path] if not os.path.isdir(path) or os.path.islink(path) else _files(path)
+    return {"path": path, "files": len(files), "bytes": sum(_size_bytes(each) for each in files)}
+
+
+def _files(folder: str) -> List[str]:
+    return [os.path.join(where, name) for where, _, names_ in os.walk(folder) for name in names_]
+
+
+def _below(root: str) -> List[str]:
+    """Everything that is still there, the root itself among it."""
+    if not os.path.lexists(root):
+        return []
+    return [root, *[os.path.join(where, name) for where, folders, files in os.walk(root) for name in folders + files]]
+
+
+def _remove_if_empty(folder: str) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError:
+        pass  # another server's folder lies there, or something of the machine's owner
 
 
 def _runner_pid(root: str) -> Optional[int]:

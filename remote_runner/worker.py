@@ -4,6 +4,7 @@ Everything it needs to bring a result home is taken before the job's code loads,
 """
 
 import array
+import builtins
 import fcntl
 import os
 import signal
@@ -14,7 +15,7 @@ import termios
 import time
 import types
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from remote_runner import call, hygiene, setting
 from remote_runner.failure import describe
@@ -47,6 +48,9 @@ class Executor:
         self._module: Optional[types.ModuleType] = None
         self._hooks = call.Hooks(None, None)
         self._watch: Optional[hygiene.Watch] = None
+        #: The names every line of ours stands on; a job may have replaced them when it ends.
+        self._builtins: Dict[str, Any] = {}
+        self._restore = builtins.__dict__.update
         self._home = hygiene.identities((seat.results,))
         self._count = array.array("i", [0])
         self._stdout_flush, self._stderr_flush = sys.stdout.flush, sys.stderr.flush
@@ -84,6 +88,7 @@ class Executor:
         try:
             if self._module is None:
                 self._module = call.load(self._folder.path)
+                self._builtins = dict(builtins.__dict__)  # what main.py changed at its import may stay
                 self._hooks = call.hooks(self._module)
                 self._watch = hygiene.Watch(
                     self._folder, (self._seat.jobs, self._seat.results, self._seat.stdout, self._seat.stderr, 0, 1, 2)
@@ -92,10 +97,12 @@ class Executor:
                 text = self._from_file(text)
             args, kwargs = call.arguments(text.decode("utf-8", "surrogatepass"))
             value = self._module.work(*args, **kwargs)
+            self._restore(self._builtins)
             spent = _monotonic() - started
             body = _success(call.shape_with(self._hooks, value), spent)
             self._shield()
         except BaseException as error:  # noqa: BLE001  # a job may raise anything, SystemExit and KeyboardInterrupt too
+            self._restore(self._builtins)
             self._shield()
             return describe(error, _monotonic() - started)
         return body
