@@ -14,15 +14,21 @@ from inventory.file import Inventory, InventoryInvalid
 from inventory.machine import Machine
 from inventory.watch import Watch
 from jobs.errors import StoreUnavailable
+from jobs.happenings import INVENTORY
 from jobs.model import AttemptKey, Reported
+from jobs.retention import Retention
 from jobs.service import JobService
-from jobs.store import Store
-from orchestrator import logs
+from orchestrator import logs, timing
+from orchestrator.asked import Asked
+from orchestrator.bulk import Bulk
 from orchestrator.clock import SystemClock
+from orchestrator.commands import CommandDesk
 from orchestrator.config import Settings
+from orchestrator.doctor.machine import Tools
 from orchestrator.engine import Engine
 from orchestrator.errors import UserError
 from orchestrator.events import (
+    Admit,
     InventoryChanged,
     KillAsked,
     MachineEvent,
@@ -30,9 +36,10 @@ from orchestrator.events import (
     ReportStored,
     Submitted,
 )
-from orchestrator.fleet import Timing
 from orchestrator.keys import RunnerKeys
+from orchestrator.leader import Leadership, compare_secret, open_store
 from orchestrator.local import LocalTransport
+from orchestrator.neighbours import Neighbours
 from orchestrator.returns import Returns
 from orchestrator.session import Session, Surroundings
 from orchestrator.ssh import SshTransport
@@ -40,6 +47,7 @@ from orchestrator.ssh_connect import Connector
 from orchestrator.ssh_gate import ConnectGate
 from orchestrator.ssh_keys import KnownHosts
 from orchestrator.stream import StreamTerms
+from orchestrator.trail import Trail
 from orchestrator.transport import Transport
 from orchestrator.tunnel import Pump
 from orchestrator.wishes import Wishes
@@ -57,6 +65,8 @@ LOOPBACK: Final = "127.0.0.1"
 HANDS: Final = 32
 REPORT_THREADS: Final = 8
 STORE_AWAY_S: Final = 1.0
+#: Something that starts services again should start this one again: it becomes the standby.
+EXIT_SUPERSEDED: Final = 75
 
 
 class Server:
@@ -66,12 +76,19 @@ class Server:
         self._settings = settings
         self._lock = _lock_home(settings)
         self._stopping = threading.Event()
+        #: Set by whoever wants it to end, and when another server has taken its place.
+        self.over = threading.Event()
         self._problems: Sequence[Mapping[str, Any]] = ()
-        self._store = Store.open(settings.db_url)
+        self._store = open_store(settings)
+        self._leadership = Leadership(self._store, settings.home, settings.lease_s, self.over.set)
         self._service = JobService(self._store, settings.home / "jobs", settings.home / "cache", timezone=settings.zone)
+        self._service.backoff = timing.of_jobs(settings)
         self._keys = RunnerKeys(self._service, settings.secret)
         known_hosts = KnownHosts(settings.home / "known_hosts", accept_new=settings.accept_new_host_keys)
+        self._trail = Trail(self._service.audit)
+        known_hosts.on_accepted = self._trail.key_accepted
         self._connector = Connector(known_hosts, ConnectGate())
+        self._sessions: dict[str, Session] = {}
         self._pump = Pump()
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hand")
         self._polls = ThreadPoolExecutor(HANDS, thread_name_prefix="poll")
@@ -87,11 +104,18 @@ class Server:
             trusted_proxy=LOOPBACK if settings.behind_tls_proxy else None,
         )
         self._returns = Returns(
-            self._service, settings.home / "returns", settings.home / "logs" / "returns", settings.return_processes
+            self._service,
+            settings.home / "returns",
+            settings.home / "logs" / "returns",
+            settings.return_processes,
+            settings.return_timeout_s,
         )
+        self._bulk = Bulk(self._service.operations)
+        self._neighbours = Neighbours(self._service)
         self._watch = Watch(settings.home / "inventory.yml", self._inventory_good, self._inventory_bad)
         self._wishes = Wishes(self._service, Inventory({}))
         self._engine: Engine | None = None
+        self._desk: CommandDesk | None = None
 
     @property
     def service(self) -> JobService:
@@ -106,19 +130,38 @@ class Server:
     def report_port(self) -> int:
         return self._reports.port
 
-    def start(self) -> None:
-        """Listen, take up what was left, connect the machines. Raises UserError where an address is taken."""
+    @property
+    def superseded(self) -> bool:
+        """Another server has taken the lead."""
+        return self._leadership.lost
+
+    def start(self) -> bool:
+        """Wait until no other server is active on the database, listen, take up what was left, connect the machines.
+
+        False: it was ``over`` before its turn came. Raises UserError where an address is taken.
+        """
+        if not self._leadership.take(self.over):
+            return False
+        self._leadership.start()
+        compare_secret(self._service, self._settings.secret)
         self._keep_token()
         _bind(self._reports, "report_port")
         self._pump.start()
-        self._wishes = Wishes(self._service, self._watch.first() or Inventory({}))
+        inventory = self._watch.first() or Inventory({})
+        self._trail.inventory(inventory)
+        self._wishes = Wishes(self._service, inventory)
         self._engine = self._make_engine()
         self._hang_bells(self._engine)
         self._returns.start()
+        self._bulk.start()
+        self._neighbours.start()
         self._wishes.tell(self._engine.start)
+        self._desk = self._make_desk(self._engine)
+        self._desk.start()
         self._watch.start()
         _bind(self._web, "port")
         self._tell_url()
+        return True
 
     def stop(self) -> None:
         """Stop taking work, let go of the machines (what runs there goes on), close everything."""
@@ -126,13 +169,18 @@ class Server:
         (self._settings.home / "url").unlink(missing_ok=True)
         self._watch.stop()
         self._web.stop()
+        if self._desk is not None:
+            self._desk.stop()
         if self._engine is not None:
             self._engine.stop()
+        self._neighbours.stop()
+        self._bulk.stop()
         self._returns.stop()
         for pool in (self._hands, self._polls):
             pool.shutdown(wait=True, cancel_futures=True)
         self._pump.stop()
         self._reports.stop()
+        self._leadership.stop()
         self._store.close()
         self._lock.close()
 
@@ -161,9 +209,12 @@ class Server:
         self._service.on_kill = kill
         self._service.on_published = published
         self._service.on_override = self._overridden
+        self._service.operations.on_moved = lambda _number: self._bulk.wake()
 
     def _inventory_good(self, inventory: Inventory) -> None:
         self._problems = ()
+        self._service.happenings.note(INVENTORY)
+        self._trail.inventory(inventory)
         self._insist(lambda: self._wishes.file_changed(inventory, self._tell_engine))
 
     def _overridden(self, _machine_ids: Sequence[str]) -> None:
@@ -186,18 +237,44 @@ class Server:
 
     def _inventory_bad(self, error: InventoryInvalid) -> None:
         self._problems = [problem.as_dict() for problem in error.problems]
+        self._service.happenings.note(INVENTORY)
         log.error("inventory.yml is not taken over; the last good one stays in force\n%s", error)
 
     def _make_engine(self) -> Engine:
         around = self._surroundings()
-        timing = Timing(
-            poll_s=self._settings.poll_s, lost_after_s=self._settings.lost_after_s, grace_s=self._settings.grace_s
-        )
+        keep = Retention(self._store, timing.of_retention(self._settings), self._service.now, self._stopping.is_set)
 
         def make_session(machine: Machine, tell: Callable[[MachineEvent], None]) -> Session:
-            return Session(machine, around, tell)
+            self._sessions[machine.machine_id] = made = Session(machine, around, tell)
+            return made
 
-        return Engine(self._service, make_session, timing, SystemClock())
+        return Engine(self._service, make_session, timing.of_fleet(self._settings), SystemClock(), [keep.apply])
+
+    def _make_desk(self, engine: Engine) -> CommandDesk:
+        tools = Tools(
+            connector=self._connector,
+            pump=self._pump,
+            server_id=self._service.keep_meta("server_id", os.urandom(6).hex()),
+            report_url=self._settings.report_url,
+        )
+
+        def try_again(machine_id: str) -> None:
+            session = self._sessions.get(machine_id)
+            if session is not None:
+                session.try_again()
+
+        def admit(machine_id: str) -> None:
+            engine.tell(Admit(machine_id))
+
+        asked = Asked(
+            self._settings,
+            self._connector.known_hosts,
+            tools,
+            purge=engine.purge,
+            admit=admit,
+            try_again=try_again,
+        )
+        return CommandDesk(self._service.commands, asked.handlers())
 
     def _surroundings(self) -> Surroundings:
         server_id = self._service.keep_meta("server_id", os.urandom(6).hex())
@@ -211,6 +288,8 @@ class Server:
                 server_id=server_id,
                 linger_s=self._settings.linger_s,
                 orphan_s=self._settings.orphan_s,
+                silence_s=timing.silence_s(self._settings),
+                hello_s=self._settings.hello_s,
                 new_runner=self._keys.new_runner,
                 runner_up=self._keys.runner_up,
                 runner_left=self._keys.runner_left,
@@ -218,6 +297,7 @@ class Server:
             ),
             report_port=self._reports.port,
             report_url=self._settings.report_url,
+            pace=timing.of_sessions(self._settings),
         )
 
     def _transport(self, machine: Machine) -> Transport:
@@ -256,18 +336,20 @@ def run(settings: Settings) -> int:
     """``mj up``: serve until told to stop; the exit code."""
     logs.set_up(settings.log_level, settings.home / "logs")
     server = Server(settings)
-    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: server.over.set())
     try:
-        server.start()
+        if not server.start():
+            return 0
         print(f"Multi Job is up: {server.url}   home: {settings.home}")  # noqa: T201 - the entrance speaks
         print(f"Sign in (once):  {server.sign_in_link()}", flush=True)  # noqa: T201
-        stop.wait()
+        if not settings.auth:
+            print("Authentication is OFF: whoever can open that port on this computer is admin.", flush=True)  # noqa: T201
+        server.over.wait()
         print("Stopping; what runs on the machines goes on.", flush=True)  # noqa: T201
     finally:
         server.stop()
-    return 0
+    return EXIT_SUPERSEDED if server.superseded else 0
 
 
 def _lock_home(settings: Settings) -> TextIO:

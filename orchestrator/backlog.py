@@ -22,6 +22,7 @@ FetchHeads = Callable[[Sequence[int], int], Mapping[int, Sequence[Candidate]]]
 class _Window:
     job_type: str
     tag: str
+    avoid: frozenset[str] = frozenset()
     jobs: list[Candidate] = field(default_factory=list)
     #: The window holds every waiting job of the lane.
     whole: bool = False
@@ -64,7 +65,7 @@ class Backlog:
         self._learn_lanes()
         mine = {lane: window for lane, window in self._windows.items() if servable(window.job_type, window.tag)}
         self._refill({lane: window for lane, window in mine.items() if window.wants_refill()})
-        return [Head(lane, w.job_type, w.tag, w.jobs) for lane, w in mine.items() if w.jobs]
+        return [Head(lane, w.job_type, w.tag, w.jobs, w.avoid) for lane, w in mine.items() if w.jobs]
 
     def taken(self, lane_ids: Iterable[int], job_ids: Iterable[int]) -> None:
         """These jobs are claimed, or turned out not to be claimable: out of the windows."""
@@ -76,7 +77,7 @@ class Backlog:
     def _learn_lanes(self) -> None:
         if self._unknown:
             for lane in self._fetch_lanes():
-                self._windows.setdefault(lane.lane_id, _Window(lane.job_type, lane.tag))
+                self._windows.setdefault(lane.lane_id, _Window(lane.job_type, lane.tag, lane.avoid))
             self._unknown = False
 
     def _refill(self, windows: Mapping[int, _Window]) -> None:

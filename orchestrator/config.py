@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import UserError
+from orchestrator.references import check_reference, with_password
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,10 @@ class Settings(BaseSettings):
     port: Port = 5006
     #: Address of the database; empty: SQLite in the home.
     db: str = ""
+    #: Where the password of that address is, never the password: env:NAME or file:/path.
+    db_password: str = ""
+    #: Another server on the same database takes over after this long without a sign of this one.
+    lease_s: Seconds = 6.0
     #: Where reports are taken, on the loopback; 0: any free port.
     report_port: Port = 0
     #: Where machines with ``report: direct`` post to: a URL of ours as they see it.
@@ -87,6 +92,36 @@ class Settings(BaseSettings):
     orphan_s: Seconds = 600.0
     #: What a killed job gets to end by itself.
     grace_s: Seconds = 10.0
+    #: Waits of a failed job before its next try: the first, doubled each time, and the longest.
+    retry_first_s: Seconds = 1.0
+    retry_longest_s: Seconds = 300.0
+    #: Waits before a machine is connected to again: the first, the longest, and where only a person can mend it.
+    connect_first_s: Seconds = 1.0
+    connect_longest_s: Seconds = 60.0
+    connect_refused_s: Seconds = 60.0
+    #: How long a machine may take to answer: the first questions, a measurement, its runner's greeting.
+    contact_s: Seconds = 30.0
+    poll_timeout_s: Seconds = 20.0
+    hello_s: Seconds = 20.0
+    #: Waits before a folder that could not be sent, or begun, is tried there again: the first and the longest.
+    deploy_first_s: Seconds = 10.0
+    deploy_longest_s: Seconds = 300.0
+    #: How long a machine with a full disk gets nothing; how often one that sent us away is asked again.
+    disk_rest_s: Seconds = 60.0
+    end_look_s: Seconds = 300.0
+    #: How often old things are removed from machines, and from the store; how often the queue is read unasked.
+    sweep_s: Seconds = 86400.0
+    housekeeping_s: Seconds = 3600.0
+    look_s: Seconds = 30.0
+    #: What a return_main gets where its job.yml says nothing.
+    return_timeout_s: Seconds = 3600.0
+    #: So many jobs in a row that fail on one machine only bench it; 0: never. How long at first, and at most.
+    bench_after: Annotated[int, Field(ge=0, le=1000)] = 5
+    bench_first_s: Seconds = 60.0
+    bench_longest_s: Seconds = 3600.0
+    #: Finished jobs are removed after so many days, and the oldest of more than so many; 0: never.
+    retention_days: Annotated[float, Field(ge=0, le=36500)] = 0.0
+    retention_jobs: Annotated[int, Field(ge=0)] = 0
     #: False: no tokens and no sign-in; on the loopback only.
     auth: bool = True
     #: TLS ends at a proxy in front of us: needed for any address but the loopback.
@@ -101,7 +136,8 @@ class Settings(BaseSettings):
 
     @property
     def db_url(self) -> str:
-        return self.db or f"sqlite:///{self.home / 'multijob.db'}"
+        url = self.db or f"sqlite:///{self.home / 'multijob.db'}"
+        return with_password(url, self.db_password) if self.db_password else url
 
     @property
     def zone(self) -> tzinfo:
@@ -111,6 +147,11 @@ class Settings(BaseSettings):
     def secret(self) -> bytes:
         """What sessions and runners' keys are derived from; copied by whoever runs a second web process."""
         return bytes.fromhex((self.home / "secret").read_text().strip())
+
+    @model_validator(mode="after")
+    def _database_guarded(self) -> Self:
+        check_reference("db_password", self.db, self.db_password)
+        return self
 
     @model_validator(mode="after")
     def _loopback_or_guarded(self) -> Self:
@@ -153,11 +194,15 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
 
     Raises SettingsInvalid with every mistake.
     """
-    said = {key: value for key, value in (flags or {}).items() if value is not None}
+    make_home(_home(_said(flags), EnvSettingsSource(Settings)()))
+    return load_if_there(flags)
+
+
+def load_if_there(flags: Mapping[str, Any] | None = None) -> Settings:
+    """As ``load``, for those who only look: makes nothing."""
+    said = _said(flags)
     variables = EnvSettingsSource(Settings)()
-    home = _home(said, variables)
-    make_home(home)
-    file = home / FILE
+    file = _home(said, variables) / FILE
     layers: list[tuple[str, Mapping[str, Any]]] = [("flag --", said), (PREFIX, variables), (f"{file}: ", _read(file))]
     merged: dict[str, Any] = {}
     for _, layer in reversed(layers):
@@ -198,6 +243,12 @@ def _keep_secret(path: Path) -> None:
         return
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # an empty one after a power loss would be no secret
+
+
+def _said(flags: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (flags or {}).items() if value is not None}
 
 
 def _home(*layers: Mapping[str, Any]) -> Path:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.output import clean, excerpt, one_line
+from orchestrator.cli.text import clean, excerpt, one_line
 
 if TYPE_CHECKING:
     from multijob import Result

@@ -3,13 +3,14 @@
 Both arrive beside their place and are renamed into it when whole, so half of one is never run (guarantees G16).
 """
 
+import json
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from orchestrator.errors import NodeUnfit
+from orchestrator.errors import NodeUnfit, ProtocolError
 from orchestrator.site import Site
 from orchestrator.transport import Completed, Transport
 from remote_runner.bundle import Bundle
@@ -20,12 +21,15 @@ log = logging.getLogger(__name__)
 VERSIONS_KEPT: Final = 3
 PUSH_TIMEOUT_S: Final = 600.0
 COMMAND_TIMEOUT_S: Final = 60.0
+PURGE_TIMEOUT_S: Final = 300.0
 
 #: A connection that breaks looks like the end of input, so the size is what tells that all of it came.
 _RECEIVE_FILE: Final = """
 umask 077 && mkdir -p "$1" && part="$1/$2.$$" && trap 'rm -f "$part"' EXIT
 cat > "$part" && [ "$(wc -c < "$part")" -eq "$3" ] && mv -f "$part" "$1/$2"
 """
+#: By the system's own means, not by ours that were just removed.
+_LIST: Final = 'if [ -e "$1" ]; then find "$1" -print0; fi'
 _MAKE_FOLDER: Final = 'umask 077 && mkdir -p "$1"'
 
 
@@ -68,6 +72,25 @@ def sweep(transport: Transport, site: Site) -> None:
     done = transport.run(site.command("sweep", "--root", site.root), timeout_s=COMMAND_TIMEOUT_S)
     if done.exit_code != 0:
         log.warning("%s could not be swept: %s", site.root, done.stderr[-500:].decode("utf-8", "replace").strip())
+
+
+def purge(transport: Transport, site: Site) -> Mapping[str, Any]:
+    """Remove our folder and end what runs from it; what was removed. Raises NodeUnfit where something is left."""
+    done = transport.run(site.command("purge", "--root", site.root), timeout_s=PURGE_TIMEOUT_S)
+    _expect_success(done, f"{site.root} could not be removed")
+    looked = transport.run(["sh", "-c", _LIST, "sh", site.root], timeout_s=COMMAND_TIMEOUT_S)
+    left = looked.stdout.decode("utf-8", "replace").split("\0")[:-1]
+    if left:
+        raise NodeUnfit(f"{len(left)} paths could not be removed, such as {left[0]}")
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+        removed = [
+            {"path": str(one["path"]), "files": int(one["files"]), "bytes": int(one["bytes"])}
+            for one in answer["removed"]
+        ]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ProtocolError(f"what was removed is not told: {error!r}") from error
+    return {"root": site.root, "removed": removed, "left": left}
 
 
 def _newest(names: Iterable[str]) -> str | None:

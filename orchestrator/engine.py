@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
@@ -20,32 +20,33 @@ from inventory.file import Inventory
 from jobs.errors import StoreUnavailable
 from jobs.model import AttemptKey, Claimed, Pick
 from jobs.service import JobService
-from orchestrator import scheduler
+from orchestrator import looks, scheduler
 from orchestrator.backlog import Backlog
 from orchestrator.clock import Clock
+from orchestrator.errors import UserError
 from orchestrator.events import (
+    Admit,
     Beat,
     Event,
     InventoryChanged,
     KillAsked,
     Published,
+    PurgeAsked,
     ReportStored,
     RunnerUp,
     Stop,
     Submitted,
     Told,
 )
-from orchestrator.fleet import Fleet, MakeSession, Timing, life_key
+from orchestrator.fleet import Fleet, life_key
 from orchestrator.owed import Owed
+from orchestrator.pace import Timing
 from orchestrator.roster import Member
+from orchestrator.sessions import MakeSession
 
 log = logging.getLogger(__name__)
 
 BEAT_S: Final = 1.0
-#: How often the queue is read without being told that something was added.
-LOOK_S: Final = 30.0
-#: How often what is past its time is dropped from the store.
-HOUSEKEEPING_S: Final = 3600.0
 #: Jobs claimed in one go: bounds how long a beat may take.
 PICKS_PER_BEAT: Final = 500
 #: After a beat that claimed jobs the engine rests as long as the beat took, at most this long.
@@ -56,8 +57,18 @@ STOP_TIMEOUT_S: Final = 10.0
 class Engine:
     """See the module. ``start`` once, ``tell`` from anywhere, ``stop`` once."""
 
-    def __init__(self, service: JobService, make_session: MakeSession, timing: Timing, clock: Clock) -> None:
+    def __init__(
+        self,
+        service: JobService,
+        make_session: MakeSession,
+        timing: Timing,
+        clock: Clock,
+        chores: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        """``chores``: what else is to be done at each housekeeping."""
         self._service = service
+        self._timing = timing
+        self._chores = (service.housekeeping, *chores)
         self._clock = clock
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._owed = Owed()
@@ -82,6 +93,8 @@ class Engine:
             Published: self._note_published,
             InventoryChanged: lambda event: self._fleet.inventory_changed(event.inventory),
             Told: self._fleet.hear,
+            Admit: self._fleet.admit,
+            PurgeAsked: self._fleet.purge_asked,
             Beat: self._note_tick,
             Stop: lambda _: None,
         }
@@ -100,9 +113,9 @@ class Engine:
     def start(self, inventory: Inventory) -> None:
         """Take up what an earlier engine left, then beat."""
         self._fleet.learn_versions(self._service.current_versions())
-        self._fleet.take_over(inventory, self._service.open_attempts())
+        self._fleet.take_over(inventory, self._service.open_attempts(), self._service.benches())
         self._timers.add_job(self.tell, "interval", [Beat()], seconds=BEAT_S, max_instances=1, coalesce=True)
-        self._timers.add_job(self._service.housekeeping, "interval", seconds=HOUSEKEEPING_S, coalesce=True)
+        self._timers.add_job(self._housekeep, "interval", seconds=self._timing.housekeeping_s, coalesce=True)
         self._timers.start()
         self._thread.start()
 
@@ -115,9 +128,33 @@ class Engine:
             self._thread.join(STOP_TIMEOUT_S)
         self._fleet.stop(STOP_TIMEOUT_S)
 
+    def _housekeep(self) -> None:
+        """One chore's failure is not the next one's."""
+        for chore in self._chores:
+            try:
+                chore()
+            except StoreUnavailable as error:
+                log.warning("the store does not answer: %s", error)
+            except Exception:
+                log.exception("a chore of housekeeping failed")
+
     def tell(self, event: Event) -> None:
         """Something happened. From any thread; never blocks."""
         self._inbox.put(event)
+
+    def purge(self, machine_id: str, timeout_s: float) -> Mapping[str, Any]:
+        """Leave nothing of ours on a machine: its jobs end, ours is removed, it stays closed. Not from the beat.
+
+        Answers ``removed`` (path, files, bytes of each entry) and ``left`` (paths; empty). Raises UserError.
+        """
+        done: Future[Mapping[str, Any]] = Future()
+        self.tell(PurgeAsked(machine_id, done))
+        try:
+            return done.result(timeout_s)
+        except TimeoutError:
+            done.cancel()
+            text = f"{machine_id} still has running jobs after {timeout_s:.0f} s; it is removed when they have ended"
+            raise UserError(text) from None
 
     # the beat
 
@@ -185,7 +222,7 @@ class Engine:
         if not self._ticked:
             return
         self._service.due(self._clock.time())
-        if self._now_s() - self._looked_s >= LOOK_S:
+        if self._now_s() - self._looked_s >= self._timing.look_s:
             self._backlog.look_again()
             self._looked_s = self._now_s()
         self._ticked = False
@@ -194,20 +231,20 @@ class Engine:
 
     def _dispatch(self) -> None:
         """Claim what can run now and send it off; ask for folders that stand in the way."""
-        seats = [member.seat() for member in self._fleet.members.values() if not member.gate]
+        seats = self._fleet.flow.seats()
         if not seats:
             return
-        newest = {job_type: version.version for job_type, version in self._fleet.newest.items()}
+        newest = {job_type: version.version for job_type, version in self._fleet.flow.newest.items()}
         tags = frozenset().union(*(seat.tags for seat in seats))
         heads = self._backlog.heads(lambda job_type, tag: job_type in newest and (not tag or tag in tags))
         if not heads:
             return
-        plan = scheduler.plan(heads, seats, newest, self._fleet.appetites, PICKS_PER_BEAT)
+        plan = scheduler.plan(heads, seats, newest, self._fleet.flow.appetites, PICKS_PER_BEAT)
         for wanted in plan.wanted:
-            self._fleet.prepare(wanted.machine_id, wanted.job_type)
+            self._fleet.flow.prepare(wanted.machine_id, wanted.job_type)
         if plan.picks:
             self._has_claimed = True
-            self._fleet.send(self._claim(plan.picks))
+            self._fleet.flow.send(self._claim(plan.picks))
             self._backlog.taken(plan.lanes, [pick.job_id for pick in plan.picks])
         if len(plan.picks) == PICKS_PER_BEAT:
             self.tell(Submitted({}))  # there may be room for more: another beat at once
@@ -260,7 +297,7 @@ class Engine:
         changed = [member for member in self._fleet.members.values() if member.changed]
         if changed:
             self._shown = changed
-            self._showing = self._service.put_machines([member.view(self._clock.time()) for member in changed])
+            self._showing = self._service.put_machines([looks.view(member, self._clock.time()) for member in changed])
         for member in changed:
             member.changed = False
         self._shown_s = now_s

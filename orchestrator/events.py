@@ -1,8 +1,9 @@
 """What sessions and the service tell the engine. Values only; the engine's inbox is the one place they go."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from inventory.file import Inventory
 from jobs.model import AttemptKey, Reported
@@ -105,8 +106,18 @@ class Trouble:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """All that is ours was removed from the machine, or ``error`` says why it was not."""
+
+    machine_id: str
+    #: The removed entries of our folder, and the paths that could not be removed: none.
+    answer: Mapping[str, Any]
+    error: str = ""
+
+
 #: What sessions tell.
-MachineEvent = Connected | Down | Loaded | Deployed | DeployFailed | RunnerUp | RunnerGone | Trouble
+MachineEvent = Connected | Down | Loaded | Deployed | DeployFailed | RunnerUp | RunnerGone | Trouble | Purged
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,21 @@ class Told:
 
     session: int
     event: MachineEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """A person says that a benched machine is mended."""
+
+    machine_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeAsked:
+    """A person wants nothing of ours left on a machine; ``done`` gets what was removed, or a UserError."""
+
+    machine_id: str
+    done: "Future[Mapping[str, Any]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +153,4 @@ class Stop:
     """No more beats."""
 
 
-Event = Submitted | ReportStored | KillAsked | Published | InventoryChanged | Told | Beat | Stop
+Event = Submitted | ReportStored | KillAsked | Published | InventoryChanged | Told | Admit | PurgeAsked | Beat | Stop

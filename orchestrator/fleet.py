@@ -4,23 +4,21 @@ of it is owed.
 Owned by the engine's thread. Nothing here waits for a machine or for the store, so no event can get lost half-way.
 """
 
-import itertools
 import logging
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from inventory.file import Inventory
 from inventory.machine import Machine
-from jobs.model import AttemptKey, Claimed, JobVersion, MachineState, OpenAttempt
+from jobs.model import AttemptKey, BenchRow, JobVersion, MachineOverride, MachineState, OpenAttempt
 from jobs.service import JobService
 from jobs.status import Reason
-from orchestrator import deploy
+from orchestrator import deploy, looks
 from orchestrator.clock import Clock
+from orchestrator.errors import UserError
 from orchestrator.events import (
+    Admit,
     Connected,
     Deployed,
     DeployFailed,
@@ -28,6 +26,8 @@ from orchestrator.events import (
     KillAsked,
     Loaded,
     MachineEvent,
+    PurgeAsked,
+    Purged,
     ReportStored,
     RunnerGone,
     RunnerUp,
@@ -35,31 +35,18 @@ from orchestrator.events import (
     Trouble,
 )
 from orchestrator.feed import Appetite
+from orchestrator.flow import Flow
 from orchestrator.owed import Owed
-from orchestrator.roster import Held, Member
-from orchestrator.session import Session
-from remote_runner import protocol
+from orchestrator.pace import Timing
+from orchestrator.purges import Purges
+from orchestrator.roster import MARK_S, Held, Member
+from orchestrator.sessions import MakeSession, Sessions
+from orchestrator.verdicts import Verdicts
 
 log = logging.getLogger(__name__)
 
-#: Folders on their way to one machine at once, so that a slow one leaves hands for the others.
-DEPLOYS_AT_ONCE: Final = 2
-#: How often a machine whose owner sent us away (an End file) is looked at again.
-END_LOOK_S: Final = 300.0
-#: How long a machine without room for its journal gets nothing new.
-DISK_REST_S: Final = 60.0
-
-#: Makes the session of a machine; what the session is given to call tells the fleet's owner.
-MakeSession = Callable[[Machine, Callable[[MachineEvent], None]], Session]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
-    """The engine's share of the settings."""
-
-    poll_s: float
-    lost_after_s: float
-    grace_s: float
+#: Between two looks at the clock more time than this has passed: we were stopped or asleep, and it does not count.
+GAP_S: Final = 10.0
 
 
 class Fleet:
@@ -75,21 +62,15 @@ class Fleet:
         clock: Clock,
     ) -> None:
         self.members: dict[str, Member] = {}
-        self.appetites: defaultdict[str, Appetite] = defaultdict(Appetite)
-        #: The newest version of each job type.
-        self.newest: dict[str, JobVersion] = {}
         self._service = service
         self._owed = owed
-        self._make_session = make_session
-        self._tell = tell
         self._timing = timing
         self._clock = clock
-        self._numbers = itertools.count(1)
-        self._sessions: dict[str, Session] = {}
-        #: The sessions listened to, by machine.
-        self._current: dict[str, int] = {}
-        #: Told to stop, and not known to have ended.
-        self._leaving: list[Session] = []
+        self._looked_s = clock.monotonic()
+        self._sessions = Sessions(make_session, tell)
+        self._verdicts = Verdicts(service, owed, timing.bench, clock)
+        self._purges = Purges()
+        self.flow = Flow(service, self.members, self._sessions, self._verdicts, timing.deploy, clock)
         self._takers: dict[type[MachineEvent], Callable[[Member, Any], None]] = {
             Connected: self._connected,
             Down: self._down,
@@ -99,17 +80,21 @@ class Fleet:
             RunnerUp: self._runner_up,
             RunnerGone: self._runner_gone,
             Trouble: self._trouble,
+            Purged: self._purged,
         }
 
     # the inventory
 
     def learn_versions(self, newest: dict[str, JobVersion]) -> None:
-        self.newest = newest
+        self.flow.newest = newest
         for member in self.members.values():
             self._recognise_versions(member)
 
-    def take_over(self, inventory: Inventory, attempts: Iterable[OpenAttempt]) -> None:
-        """Begin, with the attempts that an earlier engine left open."""
+    def take_over(
+        self, inventory: Inventory, attempts: Iterable[OpenAttempt], benches: Iterable[BenchRow] = ()
+    ) -> None:
+        """Begin, with the attempts that an earlier engine left open, and who was benched then."""
+        self._verdicts.recall(benches)
         open_on: defaultdict[str, list[OpenAttempt]] = defaultdict(list)
         for attempt in attempts:
             open_on[attempt.machine_id].append(attempt)
@@ -117,6 +102,7 @@ class Fleet:
             machine = inventory.machines.get(machine_id)
             member = Member(machine or Machine(machine_id=machine_id), removed=machine is None)
             self.members[machine_id] = member
+            self._verdicts.show(member)
             self._hold_open(member, open_on[machine_id])
             self._open_session(member)
 
@@ -157,10 +143,7 @@ class Fleet:
     def _open_session(self, member: Member) -> None:
         """Connect, unless nothing is wanted of the machine: a closed one is, while it holds work."""
         machine_id = member.machine.machine_id
-        number = next(self._numbers)
-        self._current[machine_id] = number
-        session = self._make_session(member.machine, lambda event: self._tell(Told(number, event)))
-        self._sessions[machine_id] = session
+        session = self._sessions.make(member.machine)
         if member.removed:
             text = "no longer in the inventory, so its work cannot be collected"
             self._down(member, Down(machine_id, "unreachable", text))
@@ -172,63 +155,25 @@ class Fleet:
 
     def _let_go(self, member: Member) -> None:
         """Stop the session and listen to it no more; what it has not sent comes back."""
-        machine_id = member.machine.machine_id
-        session = self._sessions[machine_id]
-        if session.running:
-            self._leaving.append(session)
-        session.stop()
-        self._current.pop(machine_id, None)
+        self._sessions.let_go(member.machine.machine_id)
         self._give_back_unsent(member)
 
     # what happened to jobs
-
-    def send(self, jobs: Sequence[Claimed]) -> None:
-        """Hand claimed jobs to the sessions of their machines."""
-        by_machine: defaultdict[str, list[Claimed]] = defaultdict(list)
-        for job in jobs:
-            held = Held(job.job_type, self.appetites[job.job_type].job_s)
-            self.members[job.machine_id].hold((job.job_id, job.attempt), held)
-            by_machine[job.machine_id].append(job)
-        for machine_id, its_jobs in by_machine.items():
-            versions = [self.newest[job_type] for job_type in {job.job_type for job in its_jobs}]
-            refs = {version.job_type: version.ref for version in versions}
-            self._sessions[machine_id].assign(
-                [protocol.Assignment(job.job_id, job.attempt, refs[job.job_type], job.input) for job in its_jobs],
-                [_on_the_wire(version) for version in versions],
-            )
-
-    def prepare(self, machine_id: str, job_type: str) -> None:
-        """Bring the newest folder of a job type to a machine, and its runner up meanwhile."""
-        member, version = self.members[machine_id], self.newest[job_type]
-        if len(member.coming) >= DEPLOYS_AT_ONCE:
-            return  # asked for again when one of them is there
-        member.coming.add((job_type, version.version))
-        session = self._sessions[machine_id]
-        session.ensure_runner()
-        session.send_version(
-            job_type,
-            version.version,
-            version.node_digest,
-            partial(self._service.node_folder, job_type, version.version),
-            member.present.get(job_type, ()),
-        )
 
     def report_stored(self, event: ReportStored) -> None:
         member = self.members.get(event.machine_id)
         if member is None:
             return
-        spent: defaultdict[str, list[float]] = defaultdict(list)
-        for item in event.items:
-            key = (item.job_id, item.attempt)
-            if item.kind == "start":
-                member.started(key)
-                continue
-            if item.kind == "end" and key in member.held:
-                spent[member.held[key].job_type].append(item.spend_s)
-            member.let_go([key])
-        for job_type, seconds in spent.items():
-            self.appetites[job_type] = self.appetites[job_type].after(sum(seconds), len(seconds))
+        self._heard_of(member)
+        if self.flow.ended(member, event.items):  # benched because of it: nothing more of what it has is begun there
+            self._give_back_unsent(member)
+            self._sessions[event.machine_id].recall()
         self._leave_if_done(member)
+
+    def _heard_of(self, member: Member) -> None:
+        """A report is contact too, by whatever way it came."""
+        if member.silent_since_s is not None:
+            member.silent_since_s = self._now_s()
 
     def kill_asked(self, event: KillAsked) -> None:
         if event.machine_id in self._sessions:
@@ -237,13 +182,19 @@ class Fleet:
     # what happened to machines
 
     def hear(self, told: Told) -> None:
-        machine_id = told.event.machine_id
-        if self._current.get(machine_id) == told.session:
-            self._takers[type(told.event)](self.members[machine_id], told.event)
+        if self._sessions.listens_to(told):
+            self._takers[type(told.event)](self.members[told.event.machine_id], told.event)
+
+    def admit(self, event: Admit) -> None:
+        """A person says that a machine is mended."""
+        member = self.members.get(event.machine_id)
+        if member is not None:
+            self._verdicts.admit(member)
 
     def _connected(self, member: Member, event: Connected) -> None:
         member.connected(event.contact, self._clock.time())
         member.next_poll_s = self._now_s() + self._timing.poll_s
+        member.next_sweep_s = self._now_s() + self._timing.poll_s  # soon: what an earlier life left may be old
         self._recognise_versions(member)
         if member.held or event.contact.journals or member.unproven:
             self._sessions[event.machine_id].ensure_runner()
@@ -252,15 +203,18 @@ class Fleet:
 
     def _recognise_versions(self, member: Member) -> None:
         """Newest versions whose folder is on the machine already."""
-        for job_type, version in self.newest.items():
+        for job_type, version in self.flow.newest.items():
             if deploy.version_name(version.version, version.node_digest) in member.present.get(job_type, ()):
                 member.ready.add((job_type, version.version))
+        member.fit_versions({job_type: version.settings.python for job_type, version in self.flow.newest.items()})
 
     def _down(self, member: Member, event: Down) -> None:
         log.info("machine %s: %s", event.state, event.text, extra={"machine": event.machine_id})
         member.down(event.state, event.text, self._now_s())
         self._give_back_unsent(member)
         self._show_unreachable(member, bool(member.held))
+        if member.purging:
+            self._purged(member, Purged(event.machine_id, {}, f"it cannot be reached: {event.text or event.state}"))
 
     def _show_unreachable(self, member: Member, unreachable: bool) -> None:
         if member.shown_unreachable != unreachable:
@@ -280,11 +234,7 @@ class Fleet:
         log.warning(
             "%s@%s not sent: %s", event.job_type, event.version, event.text, extra={"machine": event.machine_id}
         )
-        self._put_off(member, event.job_type, event.version, event.text)
-
-    def _put_off(self, member: Member, job_type: str, version: int, why: str) -> None:
-        spread = random.random()  # noqa: S311 - jitter, not a secret
-        member.deploy_failed((job_type, version), why, self._now_s(), spread)
+        self.flow.put_off(member, event.job_type, event.version, event.text)
 
     def _runner_up(self, member: Member, event: RunnerUp) -> None:
         member.runner_up(event)
@@ -323,7 +273,8 @@ class Fleet:
         if unstarted:
             self._owed.add(self._service.give_back, machine_id, keys, Reason.GIVEN_BACK)
         else:
-            self._owed.add(self._service.lose, machine_id, keys, f"the runner on {machine_id} knows nothing of it")
+            reason = f"the runner on {machine_id} knows nothing of it"
+            self._owed.add(self._service.lose, machine_id, keys, reason, looks.snapshot(member))
         member.let_go(keys)
 
     def _trouble(self, member: Member, event: Trouble) -> None:
@@ -331,11 +282,13 @@ class Fleet:
         member.note = f"{event.reason}: {event.text}"
         member.changed = True
         if event.reason == "disk_full":
-            member.rest(event.text, self._now_s() + DISK_REST_S)
+            member.rest(event.text, self._now_s() + self._timing.disk_rest_s)
+        if event.reason == "unkillable":
+            member.mark(event.reason, event.text, self._now_s() + MARK_S)
         if event.reason.startswith("version_"):  # damaged or gone there: send all anew, in a while
             member.present.clear()
             for job_type, version in list(member.ready):
-                self._put_off(member, job_type, version, event.text)
+                self.flow.put_off(member, job_type, version, event.text)
 
     # letting go
 
@@ -350,41 +303,87 @@ class Fleet:
         self._settle_missing(member, session.withdraw_unsent(), unstarted=True)
 
     def _leave_if_done(self, member: Member) -> None:
+        if not member.held and member.purging:
+            self._purge(member)
         if member.held or not member.wants_away or member.state is MachineState.CLOSED:
             return
         machine_id = member.machine.machine_id
         self._let_go(member)
         if member.removed:
-            del self.members[machine_id], self._sessions[machine_id]
+            del self.members[machine_id]
+            self._sessions.forget(machine_id)
+            self._verdicts.forget(machine_id)
             self._owed.add(self._service.drop_machines, [machine_id])
         else:
             member.away()
-            member.next_poll_s = self._now_s() + END_LOOK_S
+            member.next_poll_s = self._now_s() + self._timing.end_look_s
 
     def stop(self, timeout_s: float) -> None:
         """Let go of all machines; what runs on them goes on."""
-        sessions = [*self._sessions.values(), *self._leaving]
-        for session in sessions:
-            session.stop()
-        ends_at_s = self._now_s() + timeout_s
-        for session in sessions:
-            session.join(max(0.0, ends_at_s - self._now_s()))
+        self._purges.fail_all("the server is stopping")
+        self._sessions.stop(timeout_s)
+
+    # leaving nothing behind
+
+    def purge_asked(self, event: PurgeAsked) -> None:
+        """Drain the machine, then remove all that is ours from it; the event's promise is kept or broken."""
+        member = self.members.get(event.machine_id)
+        if member is None:
+            event.done.set_exception(UserError(f"there is no machine {event.machine_id}"))
+            return
+        self._purges.add(event.machine_id, event.done)
+        member.purging = member.changed = True
+        if not self._sessions[event.machine_id].running:
+            member.connecting()
+            self._sessions.make(member.machine).start()
+        self._empty(member)
+
+    def _purge(self, member: Member) -> None:
+        if member.state is MachineState.READY and self._purges.begin(member.machine.machine_id):
+            self._sessions[member.machine.machine_id].purge()
+
+    def _purged(self, member: Member, event: Purged) -> None:
+        """Nothing is left, and it stays closed, or the next connection would begin to leave things there again."""
+        member.purging = False
+        member.changed = True
+        if event.error:
+            self._purges.fail(event.machine_id, event.error)
+            return
+        self._let_go(member)
+        member.away()
+        closed = MachineOverride(machine_id=event.machine_id, key="closed", value="true")
+        self._owed.add(self._service.override, [closed])
+        self._purges.keep(event.machine_id, event.answer)
 
     # time
 
     def time_passed(self) -> None:
         now_s = self._now_s()
-        self._leaving = [session for session in self._leaving if session.alive]
+        self._forgive_gap(now_s)
+        self._sessions.time_passed()
         for member in list(self.members.values()):
             member.time_passed(now_s)
             if member.next_poll_s <= now_s:
                 self._look(member, now_s)
             self._give_up_if_lost(member, now_s)
 
+    def _forgive_gap(self, now_s: float) -> None:
+        """While we were stopped or asleep nobody could have made contact: that time counts against no machine."""
+        gap_s = now_s - self._looked_s
+        self._looked_s = now_s
+        if gap_s < GAP_S:
+            return
+        for member in self.members.values():
+            if member.silent_since_s is not None:
+                member.silent_since_s += gap_s
+
     def _look(self, member: Member, now_s: float) -> None:
         member.next_poll_s = now_s + self._timing.poll_s
         if member.state is MachineState.READY:
             self._sessions[member.machine.machine_id].poll()
+            if member.next_sweep_s <= now_s:
+                member.next_sweep_s = now_s + self._timing.sweep_s
+                self._sessions[member.machine.machine_id].sweep()
         elif member.state is MachineState.CLOSED and not member.machine.closed:  # perhaps the End file is gone
             self._open_session(member)
 
@@ -396,7 +395,7 @@ class Fleet:
             return
         machine_id, keys = member.machine.machine_id, list(member.held)
         reason = f"no contact with {machine_id} for {self._timing.lost_after_s / 60:.0f} min"
-        self._owed.add(self._service.lose, machine_id, keys, reason)
+        self._owed.add(self._service.lose, machine_id, keys, reason, looks.snapshot(member))
         member.let_go(keys)
         self._leave_if_done(member)
 
@@ -407,17 +406,3 @@ class Fleet:
 def life_key(machine_id: str) -> str:
     """Where the store keeps which life of a node was met last."""
     return f"life:{machine_id}"
-
-
-def _on_the_wire(version: JobVersion) -> protocol.Version:
-    settings = version.settings
-    return protocol.Version(
-        job_type=version.job_type,
-        version=version.version,
-        folder=version.folder,
-        digest=version.node_digest,
-        timeout_s=settings.timeout_s,
-        env=dict(settings.env),
-        fresh_process=settings.fresh_process,
-        max_jobs_per_worker=settings.max_jobs_per_worker,
-    )

@@ -4,6 +4,7 @@ The scripts run on the node; parsing their answers is pure. An answer is framed,
 """
 
 import json
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -55,8 +56,10 @@ class Contact:
     hostname: str = ""
     user: str = ""
     rsync: bool = False
-    #: The system ends what a login started when it logs out: work ends with the connection.
+    #: The system ends what a login started when it logs out, and there is no way around: work ends with the connection.
     ends_at_logout: bool = False
+    #: The same, but what is started in a scope of the account's own service manager stays.
+    needs_scope: bool = False
     #: Names this life of the machine and of our folder on it: another one, and what ran there before has ended.
     #: Empty where the system does not tell one boot from the next.
     life: str = ""
@@ -126,7 +129,7 @@ echo "$0"; echo "no python: $old"; echo "$0"
 
 #: Runs under Python 3.6 and later: makes the root, looks around, prints one JSON object.
 PROBE: Final = r"""
-import json, os, platform, shutil, socket, sys, tempfile
+import json, os, platform, shutil, socket, subprocess, sys, tempfile
 
 def unfit(why):
     print(json.dumps({"unfit": why})); sys.exit(0)
@@ -154,9 +157,33 @@ def life(root):
     boot = text("/proc/sys/kernel/random/boot_id").strip()
     return boot and boot + ":" + text(path).strip()
 
-def ends_at_logout(user):
-    lines = [line.replace(" ", "").lower() for line in text("/etc/systemd/logind.conf").splitlines()]
-    return "killuserprocesses=yes" in lines and not os.path.exists("/var/lib/systemd/linger/" + user)
+def said(*words):
+    # What a tool of the system answers; empty where there is none, or it fails.
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+
+def settings(found):
+    # The last of equal keys counts.
+    lines = [line.strip().partition("=") for line in found.splitlines() if not line.strip().startswith(("#", ";"))]
+    return dict((key.strip(), value.strip()) for key, _, value in lines)
+
+def after_logout(user):
+    # "stays", "scope" or "ends": what becomes of a login's processes when it logs out.
+    found = settings(said("systemd-analyze", "cat-config", "systemd/logind.conf") or text("/etc/systemd/logind.conf"))
+    only, but = found.get("KillOnlyUsers", "").split(), found.get("KillExcludeUsers", "root").split()
+    if found.get("KillUserProcesses", "").lower() not in ("yes", "true", "1", "on"):
+        return "stays"
+    if user in but or (only and user not in only):
+        return "stays"
+    lingers = settings(said("loginctl", "show-user", user, "--property=Linger")).get("Linger") == "yes"
+    if lingers or os.path.exists("/var/lib/systemd/linger/" + user):
+        if said("systemd-run", "--user", "--scope", "--quiet", "--", "echo", "scope").strip() == "scope":
+            return "scope"
+    return "ends"
 
 base = os.path.expanduser(sys.argv[1])
 if not os.path.isabs(base):
@@ -190,7 +217,7 @@ print(json.dumps({
     "root": root, "python": sys.executable, "version": platform.python_version(),
     "platform": "%s-%s" % (sys.platform, platform.machine()), "cores": cores, "memory_mb": memory,
     "disk_mb": shutil.disk_usage(root).total >> 20, "hostname": socket.gethostname(), "user": user,
-    "rsync": shutil.which("rsync") is not None, "ends_at_logout": ends_at_logout(user),
+    "rsync": shutil.which("rsync") is not None, "after_logout": after_logout(user),
     "life": this_life,
     "runners": [name[:-4] for name in names(os.path.join(root, "runner"), lambda name: name.endswith(".pyz"))],
     "versions": {kind: names(os.path.join(root, "versions", kind), lambda name: not name.startswith("."))
@@ -244,7 +271,7 @@ def parse_poll(output: bytes, mark: str, previous: Load | None) -> Load:
         disk = _DISK.search(" ".join(_rest(rows, "disk")))
         free_mb = memory.get("MemAvailable:", memory.get("MemFree:", 0))
         return Load(
-            load1=float((_rest(rows, "load") or ["0"])[0].rstrip(",")),
+            load1=_finite((_rest(rows, "load") or ["0"])[0].rstrip(",")),
             cpu_ratio=_ratio(busy, total, previous),
             memory_used_mb=max(0, memory.get("MemTotal:", 0) - free_mb),
             memory_free_mb=free_mb,
@@ -257,6 +284,14 @@ def parse_poll(output: bytes, mark: str, previous: Load | None) -> Load:
         )
     except ValueError as error:
         raise ProtocolError(f"the load cannot be read: {error}") from error
+
+
+def _finite(text: str) -> float:
+    """A load is a number from 0 up; "nan" and "inf" would open or shut the gate for ever."""
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{text[:20]} is no load")
+    return value
 
 
 def _framed(output: bytes, mark: str) -> str:
@@ -285,7 +320,8 @@ def _contact(facts: Mapping[str, Any]) -> Contact:
         hostname=str(facts["hostname"]),
         user=str(facts["user"]),
         rsync=bool(facts["rsync"]),
-        ends_at_logout=bool(facts["ends_at_logout"]),
+        ends_at_logout=facts["after_logout"] == "ends",
+        needs_scope=facts["after_logout"] == "scope",
         life=str(facts.get("life", ""))[:200],
         runners=frozenset(map(str, facts["runners"])),
         versions={str(kind): frozenset(map(str, names)) for kind, names in facts["versions"].items()},

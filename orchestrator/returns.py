@@ -1,76 +1,123 @@
 """Run return_main for jobs whose remote part is done: on the server, in processes of its own, never in ours.
 
-A few threads run the calls, each with its own warm processes, one per (job type, version). The outcome goes
-back to the store, which decides what follows (guarantees T12 to T14). A call that our own stop cut short is told apart
-from one that failed.
+Each job type may always have one call running, and beyond that the types share so many places; so a type whose calls
+hang, or come by the hundred thousand, holds up no other. The outcome goes back to the store, which decides what follows
+(guarantees T12 to T14). A call that our own stop cut short is told apart from one that failed.
 """
 
-import contextlib
 import logging
-import os
 import queue
-import select
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from jobs.errors import JobsError, StoreUnavailable
-from jobs.model import JobVersion, PendingReturn, ReturnAnswer, ReturnOutcome
+from jobs.model import PendingReturn, ReturnAnswer, ReturnOutcome
 from jobs.service import JobService
-from orchestrator.bounded_log import BoundedLog
-from remote_runner import protocol
+from orchestrator.return_warm import STOP_GRACE_S, TIMEOUT_S, ReturnFailed, ReturnInterrupted, Warm
 
 log = logging.getLogger(__name__)
 
-#: Calls taken from the store at once, and how many a thread may have before it.
+#: Calls taken from the store at once, and how many of a type may wait here for each place there is.
 TAKE: Final = 100
 AHEAD: Final = 25
-#: Warm processes a thread keeps; the one unused for longest goes first.
+#: Warm processes for each place.
 WARM: Final = 4
 IDLE_S: Final = 1.0
 STORE_AWAY_S: Final = 1.0
 #: How long an outcome may wait for others, to be told to the store together.
 TELL_S: Final = 0.02
-#: Where job.yml sets no return_timeout.
-TIMEOUT_S: Final = 3600.0
-STOP_GRACE_S: Final = 5.0
-#: How often a call that says nothing is looked at.
-LOOK_S: Final = 0.5
-#: What of our own environment a return_main sees (guarantees S11): no tokens, no database, no agent.
-SHOWN_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME")
+#: Job types that may each have a call running at once beyond the shared places.
+TYPES: Final = 1000
 
 
-class ReturnFailed(Exception):
-    """return_main raised, died or took too long; the text is for people."""
+@dataclass(slots=True)
+class _Line:
+    """The calls of one job type that were taken."""
+
+    waiting: deque[PendingReturn] = field(default_factory=deque)
+    running: int = 0
+    #: When a call of it was begun last, as a number that grows.
+    turn: int = 0
+
+    def __len__(self) -> int:
+        return len(self.waiting) + self.running
 
 
-class ReturnInterrupted(Exception):
-    """We are stopping."""
+class Lines:
+    """Who is next: the type with the fewest calls running, of those the one that waited longest. Thread-safe."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._most = places * AHEAD
+        self._lock = threading.Lock()
+        self._lines: dict[str, _Line] = {}
+        self._running = 0
+        self._turns = 0
+
+    def add(self, call: PendingReturn) -> None:
+        """A call was taken."""
+        with self._lock:
+            self._lines.setdefault(call.job_type, _Line()).waiting.append(call)
+
+    def begin(self) -> PendingReturn | None:
+        """The next call that may run now; it counts as running."""
+        with self._lock:
+            able = [line for line in self._lines.values() if line.waiting and self._may_run(line)]
+            if not able:
+                return None
+            line = min(able, key=lambda one: (one.running, one.turn))
+            self._turns += 1
+            self._running += 1
+            line.running, line.turn = line.running + 1, self._turns
+            return line.waiting.popleft()
+
+    def _may_run(self, line: _Line) -> bool:
+        return line.running == 0 or self._running < self._places
+
+    def end(self, job_type: str) -> bool:
+        """A call of that type has ended; True: a type that may have been full has room again."""
+        with self._lock:
+            line = self._lines[job_type]
+            line.running -= 1
+            self._running -= 1
+            if not len(line):
+                del self._lines[job_type]
+            return len(line) == self._most // 2
+
+    def full(self) -> list[str]:
+        """Types of which nothing more should be taken now."""
+        with self._lock:
+            return sorted(job_type for job_type, line in self._lines.items() if len(line) >= self._most)
+
+    def drain(self) -> list[PendingReturn]:
+        """What was not begun, and never will be."""
+        with self._lock:
+            left = [call for line in self._lines.values() for call in line.waiting]
+            for line in self._lines.values():
+                line.waiting.clear()
+            return left
 
 
 class Returns:
-    """One thread takes calls, some run them, one tells how they went.
+    """One thread takes calls, others run them, one tells how they went.
 
     ``start`` once, ``wake`` when a job may be ready, ``stop`` once.
     """
 
-    def __init__(self, service: JobService, folder: Path, logs: Path, threads: int) -> None:
+    def __init__(
+        self, service: JobService, folder: Path, logs: Path, places: int, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._service = service
-        self._folder = folder
-        self._logs = logs
         self._ready = threading.Event()
         self._stopping = threading.Event()
-        self._calls: queue.SimpleQueue[PendingReturn | None] = queue.SimpleQueue()
-        self._room = threading.BoundedSemaphore(threads * AHEAD)
-        self._runners = [
-            threading.Thread(target=self._run, name=f"returns-{number}", daemon=True) for number in range(threads)
-        ]
+        self._lines = Lines(places)
+        self._warm = Warm(service, folder, logs, self._stopping, most=places * WARM, timeout_s=timeout_s)
+        self._runners = ThreadPoolExecutor(places + TYPES, thread_name_prefix="returns")
         self._taker = threading.Thread(target=self._take, name="returns", daemon=True)
         self._answers: queue.SimpleQueue[ReturnAnswer | None] = queue.SimpleQueue()
         self._teller = threading.Thread(target=self._tell, name="returns-told", daemon=True)
@@ -78,7 +125,7 @@ class Returns:
     def start(self) -> None:
         """Put back what an earlier life of the server began and did not end, then work."""
         self._service.recover_returns()
-        for thread in (*self._runners, self._taker, self._teller):
+        for thread in (self._taker, self._teller):
             thread.start()
 
     def wake(self) -> None:
@@ -92,12 +139,14 @@ class Returns:
         if self._taker.ident is None:
             return
         self._taker.join(STOP_GRACE_S)
-        for _ in self._runners:
-            self._calls.put(None)
-        for thread in self._runners:
-            thread.join(STOP_GRACE_S * 2)
+        for call in self._lines.drain():
+            self._answers.put(ReturnAnswer(call.job_id, call.attempt, ReturnOutcome.INTERRUPTED))
+        self._runners.shutdown(wait=True)
         self._answers.put(None)
         self._teller.join(STOP_GRACE_S)
+        self._warm.close()
+
+    # taking
 
     def _take(self) -> None:
         while not self._stopping.is_set():
@@ -113,36 +162,34 @@ class Returns:
                 self._stopping.wait(STORE_AWAY_S)
 
     def _take_some(self) -> bool:
-        """Take as many calls as there is room for, at least one; False: none is due."""
-        self._room.acquire()
-        room = 1
-        while room < TAKE and self._room.acquire(blocking=False):
-            room += 1
-        taken: list[PendingReturn] = []
-        try:
-            if not self._stopping.is_set():
-                taken = self._service.take_returns(room)
-        finally:
-            for _ in range(room - len(taken)):
-                self._room.release()
+        """Take what is due of the types that have room; False: nothing more is due just now."""
+        taken = self._service.take_returns(TAKE, but=self._lines.full())
         for call in taken:
-            self._calls.put(call)
-        return bool(taken)
+            self._lines.add(call)
+        self._begin()
+        return len(taken) == TAKE
 
-    def _run(self) -> None:
-        processes = _Warm(self._service, self._folder, self._logs, self._stopping)
+    def _begin(self) -> None:
+        """Give every place that is free a call."""
+        while not self._stopping.is_set() and (call := self._lines.begin()) is not None:
+            self._runners.submit(self._run, call)
+
+    # running
+
+    def _run(self, call: PendingReturn) -> None:
         try:
-            while (call := self._calls.get()) is not None:
-                self._answers.put(self._outcome(call, processes))
+            self._answers.put(self._outcome(call))
         finally:
-            processes.close()
+            if self._lines.end(call.job_type):
+                self._ready.set()
+            self._begin()
 
-    def _outcome(self, call: PendingReturn, processes: "_Warm") -> ReturnAnswer:
+    def _outcome(self, call: PendingReturn) -> ReturnAnswer:
         """Run it. Whatever goes wrong, there is an answer: a call without one would never end."""
         try:
             while not self._stopping.is_set():
                 try:
-                    processes.call(call)
+                    self._warm.call(call)
                     return ReturnAnswer(call.job_id, call.attempt, ReturnOutcome.DONE)
                 except StoreUnavailable as error:  # its version could not be read: it has not begun
                     log.warning("the store does not answer: %s", error)
@@ -156,16 +203,13 @@ class Returns:
             return ReturnAnswer(call.job_id, call.attempt, ReturnOutcome.FAILED, _storable(repr(error)))
         return ReturnAnswer(call.job_id, call.attempt, ReturnOutcome.INTERRUPTED)
 
+    # telling
+
     def _tell(self) -> None:
         """Tell the store how calls went, those that ended about the same time together."""
         while (first := self._answers.get()) is not None:
             time.sleep(TELL_S)
-            answers = [first, *self._more_answers()]
-            try:
-                self._tell_some(answers)
-            finally:
-                for _ in answers:
-                    self._room.release()
+            self._tell_some([first, *self._more_answers()])
 
     def _more_answers(self) -> list[ReturnAnswer]:
         answers: list[ReturnAnswer] = []
@@ -198,165 +242,6 @@ class Returns:
                     self._tell_some([one])
 
 
-class _Warm:
-    """The processes of one thread."""
-
-    def __init__(self, service: JobService, folder: Path, logs: Path, stopping: threading.Event) -> None:
-        self._service = service
-        self._folder = folder
-        self._logs = logs
-        self._stopping = stopping
-        self._processes: OrderedDict[tuple[str, int], ReturnProcess] = OrderedDict()
-
-    def call(self, call: PendingReturn) -> None:
-        key = (call.job_type, call.version)
-        process = self._warm(key) or self._start(self._service.version(*key))
-        try:
-            process.call(call, self._stopping)
-        finally:
-            if process.alive:
-                self._keep(key, process)
-            else:
-                process.close()
-
-    def _warm(self, key: tuple[str, int]) -> "ReturnProcess | None":
-        """The one that waits for a call, unless it has died since the last: that is not this call's failure."""
-        process = self._processes.pop(key, None)
-        if process is None or process.alive:
-            return process
-        process.close()
-        return None
-
-    def _start(self, version: JobVersion) -> "ReturnProcess":
-        source = self._service.server_folder(version.job_type, version.version)
-        cwd = self._folder / version.job_type
-        show_entries(source, cwd)
-        return ReturnProcess(version, source, cwd, self._logs / f"{version.job_type}.log")
-
-    def _keep(self, key: tuple[str, int], process: "ReturnProcess") -> None:
-        self._processes[key] = process
-        while len(self._processes) > WARM:
-            self._processes.popitem(last=False)[1].close()
-
-    def close(self) -> None:
-        for process in self._processes.values():
-            process.close()
-
-
-class ReturnProcess:
-    """One warm process that runs the return_main of one version, call after call."""
-
-    def __init__(self, version: JobVersion, source: Path, cwd: Path, log_path: Path) -> None:
-        self._timeout_s = version.settings.return_timeout_s or TIMEOUT_S
-        self._log = BoundedLog(log_path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.return_process", str(source)],
-            cwd=cwd,
-            env=_environment(version.settings.env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._decoder = protocol.Decoder()
-        assert self._process.stderr is not None  # noqa: S101 - for the type checker: we asked for a pipe
-        self._pump = threading.Thread(target=self._log.pump, args=(self._process.stderr,), daemon=True)
-        self._pump.start()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def call(self, call: PendingReturn, stopping: threading.Event) -> None:
-        """Raises ReturnFailed with what went wrong, or ReturnInterrupted; the process may be dead after either."""
-        message = {"t": "call", "job": call.job_id, "attempt": call.attempt, "data": call.return_data}
-        try:
-            self._stdin().write(protocol.encode(message))
-            self._stdin().flush()
-            answer = self._answer(stopping)
-        except (BrokenPipeError, EOFError) as error:
-            raise ReturnFailed(f"return_main ended its process ({self._ended()})") from error
-        except protocol.ProtocolError as error:
-            self._kill()
-            raise ReturnFailed(f"return_main wrote into what is not its own: {error}") from error
-        if answer.get("error"):
-            raise ReturnFailed(str(answer["error"]))
-
-    def _answer(self, stopping: threading.Event) -> Mapping[str, Any]:
-        stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101 - for the type checker: we asked for a pipe
-        deadline_s = time.monotonic() + self._timeout_s
-        while True:
-            alive = self.alive  # looked at first: what a dead one still said is read
-            ready, _, _ = select.select([stdout], [], [], LOOK_S)
-            if ready:
-                data = os.read(stdout.fileno(), 65536)
-                answers: list[dict[str, Any]] = self._decoder.feed(data)
-                if answers:
-                    return answers[0]
-            if stopping.is_set():
-                self._kill()
-                raise ReturnInterrupted
-            if (ready and not data) or not (ready or alive):
-                raise EOFError
-            if time.monotonic() > deadline_s:
-                self._kill()
-                raise ReturnFailed(f"return_main did not end within {self._timeout_s:.0f} s")
-
-    def _stdin(self) -> Any:
-        return self._process.stdin
-
-    def _ended(self) -> str:
-        """How; one that only closed its answers is ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(LOOK_S)
-        if self.alive:
-            self._kill()
-        code = self._process.returncode
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-    def _kill(self) -> None:
-        """The process and whatever else it started in its session."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(STOP_GRACE_S)
-
-    def close(self) -> None:
-        """End it; an idle one ends by itself when its input closes."""
-        try:
-            self._stdin().close()
-            self._process.wait(STOP_GRACE_S)
-        except (subprocess.TimeoutExpired, BrokenPipeError):
-            pass
-        self._kill()
-        self._pump.join(STOP_GRACE_S)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-        self._log.close()
-
-
-_showing = threading.Lock()
-
-
-def show_entries(source: Path, cwd: Path) -> None:
-    """Let a lasting folder show a version's entries as links, beside the files that calls have written there."""
-    with _showing:
-        cwd.mkdir(parents=True, exist_ok=True)
-        for entry in cwd.iterdir():
-            if entry.is_symlink() and entry.readlink().parent.parent == source.parent:  # of this version or another
-                entry.unlink()
-        for entry in source.iterdir():
-            link = cwd / entry.name
-            if not os.path.lexists(link):
-                link.symlink_to(entry)
-
-
 def _storable(text: str) -> str:
     """Whatever user code put into its error, as text that every database takes."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{SYMBOL FOR NULL}")
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    shown = {name: os.environ[name] for name in SHOWN_ENV if name in os.environ}
-    return {**shown, **extra, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}

@@ -4,20 +4,25 @@ Owned by the engine's thread. A member changes only by the named steps below, ea
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from inventory.machine import Machine
-from jobs.model import AttemptKey, MachineState, MachineView
+from jobs.model import AttemptKey, MachineState
+from jobs.pythons import suits
+from orchestrator.benching import WHOLE, Bench
 from orchestrator.events import DownState, RunnerUp
 from orchestrator.health import Contact, Load
 from orchestrator.scheduler import Seat, VersionKey
 
-#: How long a version that could not be sent to a machine waits for the next try: at first, and at most.
-DEPLOY_RETRY_S: Final = 10.0
-DEPLOY_RETRY_LONGEST_S: Final = 300.0
+#: How long a mark that keeps being told of stays without being told again.
+MARK_S: Final = 30.0
+_ENDS_AT_LOGOUT: Final = (
+    "work ends with the connection: the system ends what a login leaves behind; as its administrator, "
+    "run: loginctl enable-linger {user}"
+)
 
 
 class Held(NamedTuple):
@@ -59,9 +64,21 @@ class Member:
     #: Versions that could not be sent, and the monotonic time to try again; how often in a row that was so.
     failed: dict[VersionKey, float] = field(default_factory=dict)
     failures: Counter[VersionKey] = field(default_factory=Counter)
+    #: How often in a row jobs of a type could not be begun here.
+    refusals: Counter[str] = field(default_factory=Counter)
     #: Folder names on the machine by job type, as first contact found them and as we added to them.
     present: dict[str, set[str]] = field(default_factory=dict)
     next_poll_s: float = 0.0
+    next_sweep_s: float = 0.0
+    #: Job types for which it is benched ("": for all), and those whose time there is over: one job may try.
+    benches: Mapping[str, Bench] = field(default_factory=dict)
+    tried: frozenset[str] = frozenset()
+    #: Job types whose newest version asks for another Python.
+    unsuited: frozenset[str] = frozenset()
+    #: What cannot be mended from here, and until when (monotonic) it is shown; None: as long as the connection lasts.
+    marks: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    #: A person wants all that is ours removed from it.
+    purging: bool = False
     #: What a person should know though it takes work, and until when (monotonic) it takes none because of something.
     note: str = ""
     resting: str = ""
@@ -81,6 +98,7 @@ class Member:
         self.ready, self.coming, self.failed = set(), set(), {}
         self.greeting = self.stream = None
         self.note = self.resting = ""
+        self.marks = {"logout": (_ENDS_AT_LOGOUT.format(user=contact.user), None)} if contact.ends_at_logout else {}
         self.changed = True
 
     def runner_up(self, up: RunnerUp) -> None:
@@ -140,15 +158,37 @@ class Member:
         self.note = ""
         self.changed = True
 
-    def deploy_failed(self, key: VersionKey, text: str, now_s: float, spread: float) -> None:
-        """Tried again ever later; ``spread`` from 0 to 1 keeps machines from trying together."""
+    def deploy_failed(self, key: VersionKey, text: str, until_s: float) -> None:
+        """Not tried again before then."""
         self.coming.discard(key)
         self.ready.discard(key)
-        wait_s = min(DEPLOY_RETRY_S * 2 ** min(self.failures[key], 16), DEPLOY_RETRY_LONGEST_S)
         self.failures[key] += 1
-        self.failed[key] = now_s + wait_s * (0.5 + spread)
+        self.failed[key] = until_s
         self.note = f"{key[0]}@{key[1]} could not be sent: {text}"
         self.changed = True
+
+    def refused(self, key: VersionKey, until_s: float) -> None:
+        """Its runner could not begin jobs of this version; it gets none before then."""
+        self.refusals[key[0]] += 1
+        self.failed[key] = until_s
+        self.note = self.note or f"jobs of {key[0]} could not be begun here"
+        self.changed = True
+
+    def judged(self, benches: Mapping[str, Bench]) -> None:
+        """Where it stands, compared with others."""
+        self.benches = benches
+        self.tried = self.tried & benches.keys()
+        self.changed = True
+
+    def mark(self, kind: str, text: str, until_s: float | None) -> None:
+        """Show that something cannot be mended from here."""
+        self.marks[kind] = (text, until_s)
+        self.changed = True
+
+    def fit_versions(self, pythons: Mapping[str, str]) -> None:
+        """``pythons``: the versions of Python that the newest version of each job type takes."""
+        have = self.contact.python_version if self.contact else ""
+        self.unsuited = frozenset(kind for kind, wanted in pythons.items() if have and not suits(wanted, have))
 
     def rest(self, why: str, until_s: float) -> None:
         """Take nothing new for a while, because of something a later look may find mended."""
@@ -159,6 +199,11 @@ class Member:
         self.failed = {key: retry_s for key, retry_s in self.failed.items() if retry_s > now_s}
         if self.resting and self.resting_until_s <= now_s:
             self.resting = ""
+            self.changed = True
+        tried = frozenset(job_type for job_type, bench in self.benches.items() if bench.until_s <= now_s)
+        marks = {kind: mark for kind, mark in self.marks.items() if mark[1] is None or mark[1] > now_s}
+        if tried != self.tried or len(marks) != len(self.marks):
+            self.tried, self.marks = tried, marks
             self.changed = True
 
     def hold(self, key: AttemptKey, held: Held) -> None:
@@ -197,7 +242,9 @@ class Member:
         yield self.removed, "removed from the inventory"
         yield machine.closed, "closed in the inventory"
         yield machine.paused, "paused in the inventory"
+        yield self.purging, "all that is ours is being removed from it"
         yield bool(self.resting), self.resting
+        yield self._benched_whole, f"benched: {self.words(WHOLE)}"
         if load is None:
             return
         yield load.end_file, "an End file lies in its folder"
@@ -215,11 +262,13 @@ class Member:
         """Unstarted work should come back, because a person said so (not because of a load that passes)."""
         load = self.load
         by_file = load is not None and (load.pause_file or load.end_file)
-        return self.removed or self.machine.closed or self.machine.paused or by_file
+        return self.removed or self.machine.closed or self.machine.paused or by_file or self.purging
 
     @property
     def wants_away(self) -> bool:
         """To be disconnected when nothing is left on it."""
+        if self.purging:
+            return False
         return self.removed or self.machine.closed or (self.load is not None and self.load.end_file)
 
     def seat(self) -> Seat:
@@ -233,7 +282,30 @@ class Member:
             ready=self.ready,
             coming=self.coming,
             failed=self.failed.keys(),
+            shut=self._shut(),
+            trial=set(self.tried - {WHOLE}) - self._held_types(),
+            single=WHOLE in self.benches,
         )
+
+    @property
+    def _benched_whole(self) -> bool:
+        """It is benched for everything; when its time is over one job may try, while it holds no other."""
+        return WHOLE in self.benches and (WHOLE not in self.tried or bool(self.held))
+
+    def _shut(self) -> set[str]:
+        benched = self.benches.keys() - {WHOLE}
+        return set(self.unsuited) | (benched - self.tried) | (benched & self._held_types())
+
+    def _held_types(self) -> set[str]:
+        """Asked for only where something is benched: it looks at all that is held."""
+        return {held.job_type for held in self.held.values()} if self.benches else set()
+
+    def words(self, job_type: str) -> str:
+        """Why it is benched for this type; empty: it is not."""
+        bench = self.benches.get(job_type)
+        if bench is None:
+            return ""
+        return bench.why + ("; one job may try it now" if job_type in self.tried else "")
 
     @property
     def life(self) -> str:
@@ -246,36 +318,3 @@ class Member:
     def in_doubt(self, known_to_runner: AbstractSet[AttemptKey], unsent: AbstractSet[AttemptKey]) -> list[AttemptKey]:
         """Held attempts that the runner does not know of, though they were sent, or may have been."""
         return [key for key in self.held if key not in known_to_runner and key not in unsent]
-
-    def view(self, now: float) -> MachineView:
-        """As people see it."""
-        machine, contact, load = self.machine, self.contact, self.load
-        return MachineView(
-            machine_id=machine.machine_id,
-            name=machine.name,
-            address="local" if machine.connection == "local" else machine.host,
-            tags=machine.tags,
-            limit_process=machine.limit_process,
-            state=self._shown_state(),
-            text=self.gate or self.note,
-            assigned=len(self.held) - len(self.running),
-            running=len(self.running),
-            platform=contact.platform if contact else "",
-            python=contact.python_version if contact else "",
-            cpu_cores=contact.cores if contact else None,
-            cpu_ratio=load.cpu_ratio if load else None,
-            load1=load.load1 if load else None,
-            memory_used_mb=load.memory_used_mb if load else None,
-            memory_free_mb=load.memory_free_mb if load else None,
-            disk_used_mb=load.disk_used_mb if load else None,
-            disk_free_mb=load.disk_free_mb if load else None,
-            contact_at=self.contact_at,
-            updated_at=now,
-        )
-
-    def _shown_state(self) -> MachineState:
-        if self.state is not MachineState.READY:
-            return self.state
-        if self.wants_away:
-            return MachineState.DRAINING if self.held else MachineState.CLOSED
-        return MachineState.PAUSED if self.wants_empty else MachineState.READY

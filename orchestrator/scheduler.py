@@ -8,7 +8,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jobs.model import Candidate, Pick
@@ -26,6 +26,8 @@ class Head:
     job_type: str
     tag: str
     jobs: Sequence[Candidate]
+    #: Machines its jobs must not go to.
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -44,9 +46,26 @@ class Seat:
     coming: AbstractSet[VersionKey] = frozenset()
     #: The same, which could not be brought there just now.
     failed: AbstractSet[VersionKey] = frozenset()
+    #: Job types it must not get, and those of which it may get one, to see how that goes. They change while planning.
+    shut: set[str] = field(default_factory=set)
+    trial: set[str] = field(default_factory=set)
+    #: It may get one job in all, for the same reason.
+    single: bool = False
 
     def fill(self) -> float:
         return self.held / self.slots
+
+    def closed_to(self, job_type: str) -> bool:
+        """Whether it must not get (another) job of this type."""
+        return job_type in self.shut or (self.single and self.held > 0)
+
+    def take(self, job_type: str, job_s: float) -> None:
+        """One more job is meant for it."""
+        self.held += 1
+        self.held_s += job_s
+        if job_type in self.trial:
+            self.trial.discard(job_type)
+            self.shut.add(job_type)
 
 
 class Wanted(NamedTuple):
@@ -91,7 +110,7 @@ class _Queue:
         self.version = version
         self.next = 0
         key = (lane.job_type, version)
-        able = [seat for seat in seats if (not lane.tag or lane.tag in seat.tags) and key not in seat.failed]
+        able = [seat for seat in seats if _suits(seat, lane) and key not in seat.failed]
         self.seats = [(seat.fill(), number, seat) for number, seat in enumerate(able) if key in seat.ready]
         heapq.heapify(self.seats)
         self.unready = [seat for seat in able if key not in seat.ready]
@@ -115,15 +134,16 @@ class _Queue:
                 continue
             if seat.held >= seat.slots and job.limit_count == 0:
                 return None  # its only start is not put at risk by waiting on a machine
-            seat.held += 1
+            seat.take(self.lane.job_type, appetite.job_s)
             self._given[seat.machine_id] += 1
-            seat.held_s += appetite.job_s
             heapq.heapreplace(self.seats, (seat.fill(), number, seat))
             return seat
         return None
 
     def _has_room(self, seat: Seat, appetite: Appetite) -> bool:
         """A free slot, or room to be fed ahead: never more than its share of what waits, so that others get theirs."""
+        if seat.closed_to(self.lane.job_type):
+            return False
         if seat.held < seat.slots:
             return True
         share = self._share * seat.slots
@@ -143,6 +163,12 @@ class _Queue:
                 out.append(Wanted(seat.machine_id, *key))
                 left -= free
         return out
+
+
+def _suits(seat: Seat, lane: Head) -> bool:
+    if (lane.tag and lane.tag not in seat.tags) or seat.machine_id in lane.avoid:
+        return False
+    return not seat.closed_to(lane.job_type)
 
 
 def _pick(queues: Sequence[_Queue], appetites: Mapping[str, Appetite], limit: int) -> list[Pick]:

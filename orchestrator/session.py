@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,24 +21,18 @@ from inventory.machine import Machine
 from jobs.errors import StoreUnavailable
 from jobs.model import AttemptKey
 from orchestrator import deploy, health
+from orchestrator.errands import Errands
 from orchestrator.errors import (
     ForwardingRefused,
-    HostKeyRefused,
-    NodeRefused,
-    NodeUnfit,
     NodeUnreachable,
     OrchestratorError,
-    ProtocolError,
 )
 from orchestrator.events import (
     Connected,
-    Deployed,
-    DeployFailed,
     Down,
-    DownState,
-    Loaded,
     MachineEvent,
 )
+from orchestrator.pace import STEADY_S, Pace, down_state
 from orchestrator.site import Site
 from orchestrator.stream import RunnerStream, StreamTerms
 from orchestrator.transport import Transport, TransportFactory
@@ -49,15 +43,6 @@ log = logging.getLogger(__name__)
 
 #: How often a connected session looks whether its connection still lives.
 WATCH_S: Final = 5.0
-#: Waits between tries to connect, or to attach to the runner: the first, and the longest, before jitter.
-RETRY_FIRST_S: Final = 1.0
-RETRY_LONGEST_S: Final = 60.0
-#: A connection or stream that lasted so long was a good one: what breaks it is a new trouble.
-STEADY_S: Final = 60.0
-#: The wait where only a person can mend it, so that no account gets locked by our knocking.
-RETRY_REFUSED_S: Final = 60.0
-CONTACT_TIMEOUT_S: Final = 30.0
-POLL_TIMEOUT_S: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +59,7 @@ class Surroundings:
     #: Where reports are taken: the port of the report listener here, and its address for machines that reach it.
     report_port: int
     report_url: str | None
+    pace: Pace = field(default_factory=Pace)
 
 
 class Session:
@@ -87,7 +73,10 @@ class Session:
         self._outbox: list[protocol.Assignment] = []
         self._outbox_lock = threading.Lock()
         self._versions: dict[str, protocol.Version] = {}
+        self._exclusive: set[str] = set()
         self._stopping = threading.Event()
+        #: Set to end the rest between two tries to connect.
+        self._again = threading.Event()
         self._transport: Transport | None = None
         self._site: Site | None = None
         self._stream: RunnerStream | None = None
@@ -95,8 +84,15 @@ class Session:
         self._wants_runner = False
         self._attach_at_s = 0.0
         self._breaks = 0
-        self._load: health.Load | None = None
-        self._polling = threading.Lock()
+        self._errands = Errands(
+            machine.machine_id,
+            self._here,
+            tell,
+            hands=around.hands,
+            polls=around.polls,
+            poll_timeout_s=around.pace.poll_timeout_s,
+            on_silence=lambda transport: self._asked.put(lambda: self._break(transport)),
+        )
         self._thread = threading.Thread(target=self._run, name=f"session-{machine.machine_id}", daemon=True)
 
     # what the engine asks; none of it blocks
@@ -117,16 +113,27 @@ class Session:
     def stop(self) -> None:
         """Let go of the machine: the connection closes, a runner that still works goes on by itself."""
         self._stopping.set()
+        self._again.set()
         self._asked.put(_nothing)
+
+    def try_again(self) -> None:
+        """What kept it from connecting may have been mended: do not rest any longer. From any thread."""
+        self._again.set()
 
     def join(self, timeout_s: float) -> None:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
-    def assign(self, jobs: Sequence[protocol.Assignment], versions: Iterable[protocol.Version]) -> None:
-        """Send these attempts, already claimed, to the runner; start one where none is."""
+    def assign(
+        self, jobs: Sequence[protocol.Assignment], versions: Iterable[protocol.Version], exclusive: Iterable[str] = ()
+    ) -> None:
+        """Send these attempts, already claimed, to the runner; start one where none is.
+
+        ``exclusive``: refs of versions whose jobs may not run in two places at once.
+        """
         with self._outbox_lock:
             self._outbox += jobs
+            self._exclusive.update(exclusive)
             for version in versions:
                 self._versions[f"{version.job_type}@{version.version}"] = version
         self._asked.put(self._feed)
@@ -171,12 +178,19 @@ class Session:
 
         ``source`` answers the folder here (it may have to be unpacked first); ``present`` as in deploy.send_version.
         """
-        self._around.hands.submit(self._deploy, job_type, version, digest, source, list(present))
+        self._errands.send_version(job_type, version, digest, source, list(present))
 
     def poll(self) -> None:
         """Measure the machine's load; Loaded follows, or the connection is given up."""
-        if self._polling.acquire(blocking=False):
-            self._around.polls.submit(self._poll)
+        self._errands.poll()
+
+    def sweep(self) -> None:
+        """Remove from the machine what is old there."""
+        self._errands.sweep()
+
+    def purge(self) -> None:
+        """Remove all that is ours from the machine; Purged follows, unless the connection breaks."""
+        self._errands.purge()
 
     # the thread
 
@@ -187,8 +201,8 @@ class Session:
             error = self._live()
             if self._stopping.is_set():
                 return
-            self._tell(Down(self.machine.machine_id, _down_state(error), str(error)))
-            wait_s = next_wait_s(wait_s, error, time.monotonic() - began_s)
+            self._tell(Down(self.machine.machine_id, down_state(error), str(error)))
+            wait_s = self._around.pace.next_wait_s(wait_s, error, time.monotonic() - began_s)
             self._rest(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
 
     def _live(self) -> OrchestratorError:
@@ -208,9 +222,10 @@ class Session:
         transport = self._around.connect(self.machine)
         self._transport = transport
         transport.connect()
-        contact = health.first_contact(transport, self.machine, self._around.server_id, timeout_s=CONTACT_TIMEOUT_S)
+        timeout_s = self._around.pace.contact_s
+        contact = health.first_contact(transport, self.machine, self._around.server_id, timeout_s=timeout_s)
         digest = self._around.bundle.digest
-        self._site = Site(contact.root, contact.python, f"{contact.root}/runner/{digest}.pyz")
+        self._site = Site(contact.root, contact.python, f"{contact.root}/runner/{digest}.pyz", contact.needs_scope)
         if digest not in contact.runners:
             deploy.send_runner(transport, self._site, self._around.bundle)
         self._tell(Connected(self.machine.machine_id, contact))
@@ -232,7 +247,8 @@ class Session:
 
     def _rest(self, wait_s: float) -> None:
         """Wait before the next try. What was asked of the old connection is void."""
-        self._stopping.wait(wait_s)
+        self._again.wait(wait_s)
+        self._again.clear()
         self._wants_runner = False
         with contextlib.suppress(queue.Empty):
             while True:
@@ -256,8 +272,7 @@ class Session:
             return
         self._wants_runner = True
         self._breaks = _breaks(self._breaks, self._stream)
-        wait_s = min(RETRY_FIRST_S * 2 ** min(self._breaks - 2, 16), RETRY_LONGEST_S) if self._breaks > 1 else 0.0
-        self._attach_at_s = time.monotonic() + wait_s
+        self._attach_at_s = time.monotonic() + self._around.pace.attach_wait_s(self._breaks)
 
     def _attach(self) -> None:
         transport, site = self._here()
@@ -266,7 +281,7 @@ class Session:
             stream.attach(transport, self._report_url(transport))
         except StoreUnavailable as error:  # no key without the store: in a while
             log.warning("no runner can be started: %s", error, extra={"machine": self.machine.machine_id})
-            self._attach_at_s = time.monotonic() + RETRY_FIRST_S
+            self._attach_at_s = time.monotonic() + self._around.pace.retry_first_s
             return
         self._stream, self._wants_runner = stream, False
 
@@ -280,7 +295,7 @@ class Session:
                 versions = {ref: self._versions[ref] for ref in {job.ref for job in jobs}}
             if jobs:
                 with self._only_the_stream_breaks(stream):
-                    stream.assign(jobs, versions)
+                    stream.assign(jobs, versions, self._exclusive)
 
     def _begin_feeding(self, number: int) -> None:
         """Unless that stream is gone: the next one's runner has not been compared."""
@@ -313,41 +328,6 @@ class Session:
         except ForwardingRefused:
             return None
 
-    # what it does in the pool of hands
-
-    def _deploy(self, job_type: str, version: int, digest: str, source: Callable[[], Path], present: list[str]) -> None:
-        machine_id = self.machine.machine_id
-        name = deploy.version_name(version, digest)
-        try:
-            transport, site = self._here()
-            if name not in present:
-                deploy.send_version(transport, site, job_type, name, digest, source(), present)
-        except OrchestratorError as error:
-            self._tell(DeployFailed(machine_id, job_type, version, str(error)))
-        except Exception:
-            log.exception("sending a version failed", extra={"machine": machine_id, "job_type": job_type})
-            self._tell(DeployFailed(machine_id, job_type, version, "the server's log says how"))
-        else:
-            self._tell(Deployed(machine_id, job_type, version, name))
-            if len(present) >= deploy.VERSIONS_KEPT:
-                with contextlib.suppress(OrchestratorError):  # the next version's turn will do it
-                    deploy.sweep(transport, site)
-
-    def _poll(self) -> None:
-        transport = self._transport
-        try:
-            transport, site = self._here()
-            self._load = health.poll(transport, site.root, self._load, timeout_s=POLL_TIMEOUT_S)
-            self._tell(Loaded(self.machine.machine_id, self._load))
-        except NodeUnreachable:
-            self._asked.put(lambda: self._break(transport))
-        except OrchestratorError as error:
-            log.warning("poll failed: %s", error, extra={"machine": self.machine.machine_id})
-        except Exception:
-            log.exception("poll failed", extra={"machine": self.machine.machine_id})
-        finally:
-            self._polling.release()
-
     def _break(self, transport: Transport | None) -> None:
         if transport is self._transport:
             raise NodeUnreachable("the machine did not answer when its load was asked for")
@@ -363,29 +343,8 @@ def _nothing() -> None:
     """Wakes the thread."""
 
 
-def next_wait_s(before_s: float, error: OrchestratorError, lasted_s: float) -> float:
-    """How long to wait before connecting again, but for the jitter."""
-    if isinstance(error, NodeUnfit) or (isinstance(error, NodeRefused) and error.pause):
-        return RETRY_REFUSED_S
-    if lasted_s >= STEADY_S:
-        return RETRY_FIRST_S
-    return min(max(before_s * 2, RETRY_FIRST_S), RETRY_LONGEST_S)
-
-
 def _breaks(before: int, ended: RunnerStream | None) -> int:
     """How many streams in a row broke off, now that this one has ended."""
     if ended is None or ended.left:
         return 0
     return 1 if ended.lasted_s() >= STEADY_S else before + 1
-
-
-def _down_state(error: OrchestratorError) -> DownState:
-    match error:
-        case HostKeyRefused():
-            return "untrusted"
-        case NodeRefused(pause=True):
-            return "refused"
-        case NodeUnfit() | ProtocolError():
-            return "unfit"
-        case _:
-            return "unreachable"

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import paramiko
 
@@ -20,6 +20,16 @@ from orchestrator.errors import HostKeyRefused
 log = logging.getLogger(__name__)
 
 SYSTEM_FILES = (Path("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts"))
+
+
+class Accepted(Protocol):
+    """Hears of each key that is trusted from now on."""
+
+    def __call__(self, machine_id: str, name: str, fingerprint: str, *, at_first_sight: bool) -> None: ...
+
+
+def _unheard(machine_id: str, name: str, fingerprint: str, *, at_first_sight: bool) -> None:
+    """A hook nobody has set."""
 
 
 class Offer(NamedTuple):
@@ -40,6 +50,7 @@ class KnownHosts:
         self._accept_new = accept_new
         self._lock = threading.Lock()
         self._offers: dict[tuple[str, str], Offer] = {}
+        self.on_accepted: Accepted = _unheard
 
     def kinds(self, name: str) -> list[str]:
         """Kinds of keys known for a host: to be asked for first, so that the key it shows is one we can compare."""
@@ -57,6 +68,7 @@ class KnownHosts:
         if pin is None and not known and self._accept_new:
             log.warning("host key of %s accepted at first sight: %s", name, shown, extra={"machine_id": machine_id})
             self._write(offer)
+            self.on_accepted(machine_id, name, shown, at_first_sight=True)
             return
         self._offers[machine_id, name] = offer
         raise HostKeyRefused(_why(name, shown, pin, changed=bool(known)), fingerprint=shown, changed=bool(known or pin))
@@ -68,6 +80,7 @@ class KnownHosts:
             offers = [self._offers.pop(key) for key in found]
         for offer in offers:
             self._write(offer)
+            self.on_accepted(machine_id, offer.name, shown, at_first_sight=False)
         return bool(offers)
 
     def _known(self, name: str) -> dict[str, set[str]]:

@@ -11,7 +11,7 @@ import time
 import paramiko
 
 from orchestrator import quoting
-from orchestrator.errors import NodeRefused, NodeUnfit
+from orchestrator.errors import NodeRefused, NodeUnfit, NodeUnreachable
 from orchestrator.ssh_stream import Wake, shell_refusal
 
 #: After this long without an answer we suppose another shell is waiting for input; slow login files may still answer.
@@ -48,6 +48,8 @@ def probe(who: str, channel: paramiko.Channel) -> Shell:
         said, found = _listen(channel, wake, marks, said, time.monotonic() + _PROBE_S - _RESCUE_S)
     if found is not None:
         return found
+    if not _is_connected(channel):  # it says nothing about the shell
+        raise NodeUnreachable(f"{who}: the connection broke while its login shell was asked")
     if _at_end(channel):
         raise NodeRefused(f"{who}: {shell_refusal(said + _stderr(channel))}", pause=True)
     raise NodeUnfit(f"{who}: the login shell gives no answer; do its login files start another program or wait?")
@@ -67,6 +69,11 @@ def _listen(
 
 def _at_end(channel: paramiko.Channel) -> bool:
     return bool(channel.eof_received or channel.closed)
+
+
+def _is_connected(channel: paramiko.Channel) -> bool:
+    transport = channel.get_transport()
+    return bool(transport.is_active())
 
 
 def _stderr(channel: paramiko.Channel) -> bytes:

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +25,6 @@ from remote_runner import protocol
 
 log = logging.getLogger(__name__)
 
-HELLO_TIMEOUT_S: Final = 20.0
 #: What a login shell may print before the mark, at most.
 NOISE_LIMIT_BYTES: Final = 1 << 20
 #: How long records wait for a store that is away; they are not acknowledged meanwhile.
@@ -50,6 +50,10 @@ class StreamTerms:
     server_id: str
     linger_s: float
     orphan_s: float
+    #: Without an answered ping for so long, a runner ends what must not run in two places at once.
+    silence_s: float = 1740.0
+    #: How long a runner may take to greet back.
+    hello_s: float = 20.0
     #: machine id -> an id and a key for a runner about to start.
     new_runner: Callable[[str], tuple[str, bytes]]
     #: (machine id, the id offered, the id of the runner that answered)
@@ -99,13 +103,13 @@ class RunnerStream:
         """
         self._offered, key = self._terms.new_runner(self._machine.machine_id)
         token = secrets.token_hex(16)
-        self._channel = transport.open(self._site.command("attach", "--root", self._site.root, "--token", token))
+        self._channel = transport.open(self._site.lasting("attach", "--root", self._site.root, "--token", token))
         name = f"runner-{self._machine.machine_id}"
         threading.Thread(target=self._read, args=(self._channel, token), name=name, daemon=True).start()
         try:
             with contextlib.suppress(NodeUnreachable):  # where it ended at once, what it said tells why
                 self.send(self._hello(key, url))
-            if not self._greeted.wait(HELLO_TIMEOUT_S) or not self._has_greeted:
+            if not self._greeted.wait(self._terms.hello_s) or not self._has_greeted:
                 raise self._not_started(self._channel, transport)
         except BaseException:
             self.close()
@@ -115,13 +119,18 @@ class RunnerStream:
         said = self._refusal or channel.stderr_tail().strip()
         if said and transport.alive():
             return NodeUnfit(f"the runner did not start: {said}")
-        return NodeUnreachable(f"no runner answered within {HELLO_TIMEOUT_S:.0f} s")
+        return NodeUnreachable(f"no runner answered within {self._terms.hello_s:.0f} s")
 
-    def assign(self, jobs: Sequence[protocol.Assignment], versions: Mapping[str, protocol.Version]) -> None:
+    def assign(
+        self,
+        jobs: Sequence[protocol.Assignment],
+        versions: Mapping[str, protocol.Version],
+        exclusive: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Send attempts, and first the versions among them that this runner has not heard of."""
         new = {ref: version for ref, version in versions.items() if ref not in self._known}
         if new:
-            self.send({"t": "versions", "versions": new})
+            self.send({"t": "versions", "versions": new, "exclusive": sorted(new.keys() & exclusive)})
             self._known |= new.keys()
         for part in _parts(jobs):
             self.send({"t": "assign", "jobs": part})
@@ -150,6 +159,7 @@ class RunnerStream:
             "env": dict(self._machine.env),
             "linger_s": self._terms.linger_s,
             "orphan_s": self._terms.orphan_s,
+            "silence_s": self._terms.silence_s,
         }
 
     # the reader thread
@@ -191,9 +201,15 @@ class RunnerStream:
                 self._take_records(message)
             case "trouble":
                 self._take_trouble(message)
+            case "ping":
+                self._answer_ping(message.get("n"))
             case "leaving":
                 self.left = True
                 self._terms.runner_left(self._machine.machine_id, _text(message.get("runner"), NAME_LIMIT))
+
+    def _answer_ping(self, number: object) -> None:
+        _check_numbers(number)
+        self.send({"t": "pong", "n": number})
 
     def _take_hello(self, message: Mapping[str, Any]) -> None:
         if self._greeted.is_set():

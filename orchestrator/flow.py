@@ -1,0 +1,136 @@
+"""Jobs on their way to machines and back: what is sent where, and what their ends teach. Memory only.
+
+Owned by the engine's thread, through the fleet.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from jobs.model import Claimed, JobVersion, Reported
+from jobs.service import JobService
+from jobs.status import Reason
+from orchestrator.clock import Clock
+from orchestrator.feed import Appetite
+from orchestrator.pace import Patience
+from orchestrator.roster import Held, Member
+from orchestrator.scheduler import Seat
+from orchestrator.sessions import Sessions
+from orchestrator.verdicts import Verdicts
+from remote_runner import protocol
+
+#: Folders on their way to one machine at once, so that a slow one leaves hands for the others.
+DEPLOYS_AT_ONCE: Final = 2
+
+
+class Flow:
+    """See the module. ``members`` and ``sessions`` are the fleet's."""
+
+    def __init__(
+        self,
+        service: JobService,
+        members: Mapping[str, Member],
+        sessions: Sessions,
+        verdicts: Verdicts,
+        patience: Patience,
+        clock: Clock,
+    ) -> None:
+        self.appetites: defaultdict[str, Appetite] = defaultdict(Appetite)
+        #: The newest version of each job type.
+        self.newest: dict[str, JobVersion] = {}
+        self._service = service
+        self._members = members
+        self._sessions = sessions
+        self._verdicts = verdicts
+        self._patience = patience
+        self._clock = clock
+
+    def seats(self) -> list[Seat]:
+        """The machines that may take work, as the scheduler sees them."""
+        return [member.seat() for member in self._members.values() if not member.gate]
+
+    def send(self, jobs: Sequence[Claimed]) -> None:
+        """Hand claimed jobs to the sessions of their machines."""
+        by_machine: defaultdict[str, list[Claimed]] = defaultdict(list)
+        for job in jobs:
+            held = Held(job.job_type, self.appetites[job.job_type].job_s)
+            self._members[job.machine_id].hold((job.job_id, job.attempt), held)
+            by_machine[job.machine_id].append(job)
+        for machine_id, its_jobs in by_machine.items():
+            versions = [self.newest[job_type] for job_type in {job.job_type for job in its_jobs}]
+            exclusive = [version.ref for version in versions if version.settings.exclusive]
+            refs = {version.job_type: version.ref for version in versions}
+            self._sessions[machine_id].assign(
+                [protocol.Assignment(job.job_id, job.attempt, refs[job.job_type], job.input) for job in its_jobs],
+                [_on_the_wire(version) for version in versions],
+                exclusive,
+            )
+
+    def prepare(self, machine_id: str, job_type: str) -> None:
+        """Bring the newest folder of a job type to a machine, and its runner up meanwhile."""
+        member, version = self._members[machine_id], self.newest[job_type]
+        if len(member.coming) >= DEPLOYS_AT_ONCE:
+            return  # asked for again when one of them is there
+        member.coming.add((job_type, version.version))
+        session = self._sessions[machine_id]
+        session.ensure_runner()
+        session.send_version(
+            job_type,
+            version.version,
+            version.node_digest,
+            partial(self._service.node_folder, job_type, version.version),
+            member.present.get(job_type, ()),
+        )
+
+    def ended(self, member: Member, items: Sequence[Reported]) -> bool:
+        """What was reported of its attempts is stored; True: the machine is benched because of it."""
+        spent: defaultdict[str, list[float]] = defaultdict(list)
+        refused: set[str] = set()
+        benched = False
+        for item in items:
+            key = (item.job_id, item.attempt)
+            if item.kind == "start":
+                member.started(key)
+                continue
+            held = member.held.get(key)
+            if held is not None:
+                benched |= self._verdicts.ended(member, held.job_type, item)
+                if item.kind == "end":
+                    spent[held.job_type].append(item.spend_s)
+                elif item.reason == Reason.DISPATCH_FAILED:
+                    refused.add(held.job_type)
+            member.let_go([key])
+        for job_type, seconds in spent.items():
+            self.appetites[job_type] = self.appetites[job_type].after(sum(seconds), len(seconds))
+            member.refusals.pop(job_type, None)
+        for job_type in refused & self.newest.keys():
+            version = self.newest[job_type]
+            self.put_off(member, version.job_type, version.version)
+        return benched
+
+    def put_off(self, member: Member, job_type: str, version: int, why: str | None = None) -> None:
+        """It gets none of this version for a while, ever longer: it could not be sent (``why``), or not be begun."""
+        key = (job_type, version)
+        failures = member.refusals[job_type] if why is None else member.failures[key]
+        spread = random.random()  # noqa: S311 - jitter, not a secret
+        until_s = self._clock.monotonic() + self._patience.wait_s(failures, spread)
+        if why is None:
+            member.refused(key, until_s)
+        else:
+            member.deploy_failed(key, why, until_s)
+
+
+def _on_the_wire(version: JobVersion) -> protocol.Version:
+    settings = version.settings
+    return protocol.Version(
+        job_type=version.job_type,
+        version=version.version,
+        folder=version.folder,
+        digest=version.node_digest,
+        timeout_s=settings.timeout_s,
+        env=dict(settings.env),
+        fresh_process=settings.fresh_process,
+        max_jobs_per_worker=settings.max_jobs_per_worker,
+    )

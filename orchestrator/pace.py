@@ -1,0 +1,90 @@
+"""How long everything waits: for answers, for the next look, before the next try after what went wrong. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestrator.benching import Rule
+from orchestrator.errors import (
+    HostKeyRefused,
+    NodeRefused,
+    NodeUnfit,
+    OrchestratorError,
+    ProtocolError,
+)
+from orchestrator.events import DownState
+
+#: A connection or stream that lasted so long was a good one: what breaks it is a new trouble.
+STEADY_S: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """The sessions' share of the settings."""
+
+    #: Waits between tries to connect, or to attach to the runner: the first, and the longest, before jitter.
+    retry_first_s: float = 1.0
+    retry_longest_s: float = 60.0
+    #: The wait where only a person can mend it, so that no account gets locked by our knocking.
+    retry_refused_s: float = 60.0
+    contact_s: float = 30.0
+    poll_timeout_s: float = 20.0
+
+    def next_wait_s(self, before_s: float, error: OrchestratorError, lasted_s: float) -> float:
+        """How long to wait before connecting again, but for the jitter."""
+        if isinstance(error, NodeUnfit) or (isinstance(error, NodeRefused) and error.pause):
+            return self.retry_refused_s
+        if lasted_s >= STEADY_S:
+            return self.retry_first_s
+        return min(max(before_s * 2, self.retry_first_s), self.retry_longest_s)
+
+    def attach_wait_s(self, breaks: int) -> float:
+        """How long to wait before attaching again when so many streams in a row broke off: not at all at first."""
+        if breaks <= 1:
+            return 0.0
+        return min(self.retry_first_s * 2.0 ** min(breaks - 2, 16), self.retry_longest_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long a version that could not be sent to a machine, or begun there, waits for the next try."""
+
+    first_s: float = 10.0
+    longest_s: float = 300.0
+
+    def wait_s(self, failures: int, spread: float) -> float:
+        """After so many failures before this one; ``spread`` from 0 to 1 keeps machines from trying together."""
+        return min(self.first_s * 2.0 ** min(failures, 16), self.longest_s) * (0.5 + spread)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """The engine's share of the settings."""
+
+    poll_s: float = 30.0
+    lost_after_s: float = 1800.0
+    grace_s: float = 10.0
+    #: How often a machine whose owner sent us away (an End file) is looked at again.
+    end_look_s: float = 300.0
+    #: How long a machine without room for its journal gets nothing new.
+    disk_rest_s: float = 60.0
+    #: How often what is old on a machine is removed.
+    sweep_s: float = 86400.0
+    #: How often the queue is read without being told that something was added.
+    look_s: float = 30.0
+    #: How often what is past its time is dropped from the store.
+    housekeeping_s: float = 3600.0
+    deploy: Patience = field(default_factory=Patience)
+    bench: Rule = field(default_factory=Rule)
+
+
+def down_state(error: OrchestratorError) -> DownState:
+    """What people are shown for it."""
+    match error:
+        case HostKeyRefused():
+            return "untrusted"
+        case NodeRefused(pause=True):
+            return "refused"
+        case NodeUnfit() | ProtocolError():
+            return "unfit"
+        case _:
+            return "unreachable"
