@@ -4,9 +4,27 @@ All commands but ``up`` and ``demo`` speak HTTP through the SDK or read local fi
 Nothing heavy is imported before a command needs it: completing and helping must feel instant.
 """
 
+import os
+
 import click
 
-from orchestrator.cli import folders, home, jobs, machines, types
+from orchestrator.cli import (
+    acting,
+    batches,
+    completion,
+    doctor,
+    folders,
+    home,
+    inventories,
+    listing,
+    logs,
+    machines,
+    operations,
+    results,
+    submitting,
+    tokens,
+    types,
+)
 from orchestrator.cli.shell import Shell, where
 
 
@@ -31,8 +49,22 @@ def main(ctx: click.Context, /, url: str | None, token_file: str | None, home: s
     Exit codes: 0 fine, 1 a job failed, 2 wrong usage, 3 no server answers, 4 not allowed, 130 interrupted.
     """
     ctx.obj = where(url, token_file, home)
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
-for _module in (home, jobs, folders, machines, types):
-    for _command in _module.COMMANDS:
-        main.add_command(_command)
+_SECTIONS = (
+    ("Server", (home, doctor)),
+    ("Jobs", (submitting, listing, logs, results, acting, operations)),
+    ("Many jobs", (batches,)),
+    ("Code and machines", (folders, types, machines, inventories)),
+    ("Around", (tokens, completion)),
+)
+
+main.sections = [
+    (title, [command.name or "" for module in modules for command in module.COMMANDS]) for title, modules in _SECTIONS
+]
+for _, _modules in _SECTIONS:
+    for _module in _modules:
+        for _command in _module.COMMANDS:
+            main.add_command(_command)

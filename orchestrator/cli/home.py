@@ -5,29 +5,40 @@ from typing import Any, Final
 
 import click
 
-from orchestrator.cli.shell import Where, Wrong, note
+from orchestrator.cli.shell import Command, Where, Wrong, note
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--home", metavar="DIR", help="Where to make it (MJ_HOME, else ~/.local/share/multijob).")
 @click.pass_context
 def init(ctx: click.Context, /, home: str | None) -> None:
-    """Make a server's home, with this machine in it."""
+    """Make a server's home, with this machine in it.
+
+    \b
+    mj init
+    mj init --home ./multijob
+    """
     from orchestrator.cli import starter
 
     folder = _home(ctx, home)
     inventory, new_job = folder / "inventory.yml", folder / "jobs" / "new_job"
     if inventory.exists():
-        raise Wrong(f"{inventory} is there already; it was left as it is")
+        raise Wrong(f"{inventory} is there already and was left as it is; start the server:  mj up")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     inventory.write_text(starter.INVENTORY_YML, "utf-8")
     if not new_job.exists():
         new_job.mkdir(parents=True)
         (new_job / "main.py").write_text(starter.MAIN_PY, "utf-8")
-    note(f"made {folder}\nnext:  mj up   and, elsewhere:  mj type register new_job && mj submit new_job x=1 -w")
+    note(
+        f"made {folder}\n"
+        "next:  mj up\n"
+        "and in another terminal:\n"
+        "       mj type register new_job && mj submit new_job x=1 -w\n"
+        "       mj machine add me@host"
+    )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--home", metavar="DIR", help="The server's home (MJ_HOME, else ~/.local/share/multijob).")
 @click.option("--host", metavar="ADDRESS", help="Where to listen (default 127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="The port; 0 is any free one (default 5006).")
@@ -40,6 +51,10 @@ def up(ctx: click.Context, /, home: str | None, **flags: Any) -> None:
     Running jobs outlive it.
 
     Every setting can stand in HOME/config.yml or in an MJ_ variable as well; flags win.
+
+    \b
+    mj up
+    mj up --home ./multijob --port 8080
     """
     from orchestrator.app import run
     from orchestrator.config import load
@@ -48,7 +63,7 @@ def up(ctx: click.Context, /, home: str | None, **flags: Any) -> None:
     ctx.exit(run(load(given)))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--once", is_flag=True, help="End after the results, and leave no process behind.")
 @click.option("--home", metavar="DIR", help="Where the demo lives (default ~/.local/share/multijob-demo).")
 @click.option(
@@ -61,6 +76,10 @@ def demo(ctx: click.Context, /, once: bool, home: str | None, count: int, local:
 
     The machines are private SSH servers on this computer; some of the jobs fail on purpose. Nothing of it touches your
     own server or your SSH settings.
+
+    \b
+    mj demo
+    mj demo --once
     """
     from orchestrator.demo import run
 

@@ -30,17 +30,27 @@ def keyword_arguments(words: Sequence[str], *, as_text: bool = False) -> dict[st
     return kwargs
 
 
-def positional_arguments(text: str | None) -> tuple[Any, ...]:
-    """``'[1, "a"]'`` as positional arguments."""
+def json_arguments(text: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """``'[1, "a"]'`` as positional arguments, ``'{"x": 1}'`` as keyword arguments."""
     if text is None:
-        return ()
+        return (), {}
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise BadParameter(f"not JSON: {error}", param_hint="--args") from error
+    if isinstance(value, dict):
+        return (), value
     if not isinstance(value, list):
-        raise BadParameter('expected a JSON list such as [1, "a"]', param_hint="--args")
-    return tuple(value)
+        raise BadParameter('expected a JSON list such as [1, "a"], or an object', param_hint="--args")
+    return tuple(value), {}
+
+
+def arguments(text: str | None, words: Sequence[str], *, as_text: bool = False) -> Any:
+    """One job's input from ``--args`` and NAME=VALUE words; the words win."""
+    from multijob import call
+
+    args, kwargs = json_arguments(text)
+    return call(*args, **{**kwargs, **keyword_arguments(words, as_text=as_text)})
 
 
 def csv_rows(file: IO[str], constants: dict[str, Any], *, as_text: bool = False) -> Iterator[dict[str, Any]]:
@@ -79,6 +89,14 @@ def json_lines(file: Iterable[str], constants: dict[str, Any]) -> Iterator[Any]:
 def ids_of(words: Sequence[str]) -> list[int]:
     """``3 5-9 12,13`` as ids."""
     return list(chain.from_iterable(_range_of(part) for word in words for part in word.split(",") if part))
+
+
+def ranges_text(ids: Sequence[int]) -> str:
+    """Ids as ``ids_of`` reads them: ``3,5-9``; only the first few of many runs."""
+    from multijob import JobSet
+
+    runs = JobSet.of(ids).ranges
+    return ",".join(f"{a}-{b}" if b > a else str(a) for a, b in runs[:10]) + (",…" if len(runs) > 10 else "")
 
 
 def _range_of(text: str) -> range:
