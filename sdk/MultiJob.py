@@ -1,20 +1,25 @@
 """The name Multi Job's users import: ``from MultiJob import MultiJob``. Their calls, answered by the new server.
 
 Methods keep the manual's names, sticky settings and answers: an id or -1, 1 or 0, and for questions the envelope
-``{"code", "message", "data"}``. Like before, a failure is no exception: it is logged, and the answer says so.
+``{"code", "message", "data"}``. Like before, a failure is no exception: it is logged (so that a script without logging
+sees it on its terminal), and the answer says so.
 ``client`` is the typed client underneath, for everything new.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, Union
 
-from multijob import Client, Invalid, LoadedJob, MultiJobError, NotFound
+from multijob import Client, Conflict, Invalid, LoadedJob, MultiJobError, NotAllowed, NotFound, call
 
 logger = logging.getLogger(__name__)
+
+#: Inserts of unknown fate that are remembered at most.
+UNSURE_LIMIT = 10_000
 
 Ids = Union[int, Iterable[int], None]
 Envelope = dict[str, Any]
@@ -32,12 +37,20 @@ class MultiJob:
         self.return_main: Callable[..., Any] | None = None
         self._token = token or password or None
         self._options: dict[str, Any] = {}
+        #: Inserts whose answer did not come, by what they said, and the key that makes repeating them harmless.
+        self._unsure: dict[str, str] = {}
         self.set_base_url(base_url or base_ur)
 
     def set_base_url(self, base_url: str) -> None:
         """Speak to this server from now on; empty: find the local one."""
         self.client = Client(base_url or None, self._token)
         self.base_url = self.client.base_url
+
+    def set_username(self, username: str, password: str) -> None:
+        """Say who you are from now on; the password is a token."""
+        self.username = username
+        self._token = password or None
+        self.set_base_url(self.base_url)
 
     # ------------------------------------------------------------------------------------------- settings that stick
 
@@ -64,8 +77,25 @@ class MultiJob:
     # --------------------------------------------------------------------------------------------------------- jobs
 
     def insert_job(self, job_type: str, *args: Any, **kwargs: Any) -> int:
-        """Insert one job; answers its id, or -1."""
-        return self._try(lambda: self.client.using(**self._options).insert(job_type, *args, **kwargs), -1)
+        """Insert one job; answers its id, or -1.
+
+        After a -1 because the server did not answer, the same call again inserts nothing twice.
+        """
+        said = json.dumps([job_type, args, kwargs, self._options], sort_keys=True, default=repr)
+        client = self.client.using(**self._options)
+        try:
+            jobs = client.submit_many(job_type, [call(*args, **kwargs)], key=self._unsure.pop(said, None))
+        except MultiJobError as error:
+            logger.warning("%s", error)
+            if error.key and not isinstance(error, (Conflict, Invalid, NotAllowed, NotFound)):
+                self._remember(said, error.key)
+            return -1
+        return jobs.ranges[0][0]
+
+    def _remember(self, said: str, key: str) -> None:
+        if len(self._unsure) >= UNSURE_LIMIT:
+            self._unsure.pop(next(iter(self._unsure)), None)
+        self._unsure[said] = key
 
     def get_job_detail(self, job_id: int) -> Envelope:
         """One job, with its result."""
@@ -157,7 +187,7 @@ class MultiJob:
         try:
             return ask()
         except (NotFound, Invalid) as error:
-            return {"code": 301, "message": str(error), "data": {}, "status": 301}
+            return {"code": 301, "message": error.message, "data": {}, "status": 301}
         except MultiJobError as error:
             logger.warning("%s", error)
             return {}
@@ -168,4 +198,4 @@ class MultiJob:
         ids = None if job_id is None else [job_id] if isinstance(job_id, int) else sorted(set(job_id))
         filters: dict[str, Any] = {"ids": ids, "job_type": job_type, "machine_id": machine_id, "batch": batch}
         named = {name: value for name, value in filters.items() if value not in (None, "")}
-        return self._try(lambda: int(bool(self.client.bulk(action, **named))), 0)
+        return self._try(lambda: int(self.client.bulk(action, **named).state == "done"), 0)

@@ -1,13 +1,12 @@
 """Requests to the server and what their answers mean. One requests session a thread, a new one after a fork.
 
-The only module that opens connections. A call that is safe to repeat is repeated while the server is away, for
-``retry_s`` at most, once the server has answered at all; a first call fails at once, because then the address is wrong.
+The only module that opens connections. A call that is safe to repeat is repeated while the server is away, as
+``retrying`` says, once the server has answered at all; a first call fails at once, because then the address is wrong.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, Union
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from .errors import (
     Busy,
@@ -27,11 +27,9 @@ from .errors import (
     Unreachable,
 )
 from .place import Place
+from .retrying import Patience
 
 CHUNK_BYTES = 256 * 1024
-#: Longest pause between two tries of one call.
-PAUSE_LIMIT_S = 5.0
-FIRST_PAUSE_S = 0.2
 CONNECT_LIMIT_S = 10.0
 
 Body = Union[bytes, BinaryIO, None]
@@ -83,16 +81,15 @@ class Http:
         self._mine.__dict__.clear()
 
     def _answer(self, ask: _Ask, repeatable: bool) -> requests.Response:
-        give_up_at, pause_s = time.monotonic() + self._retry_s, FIRST_PAUSE_S
+        patience = Patience(self._retry_s, repeatable=repeatable)
         while True:
             try:
                 return self._once(ask)
             except (Unreachable, Busy) as error:
-                pause_s = max(pause_s, getattr(error, "retry_after_s", 0.0)) * random.uniform(0.75, 1.25)  # noqa: S311
-                if not (repeatable and self._answered) or time.monotonic() + pause_s > give_up_at:
+                pause_s = patience.pause_after(error)
+                if pause_s is None or not (self._answered or getattr(error, "arrived", True)):
                     raise
             time.sleep(pause_s)
-            pause_s = min(pause_s * 2, PAUSE_LIMIT_S)
 
     def _once(self, ask: _Ask) -> requests.Response:
         if ask.body is not None and not isinstance(ask.body, bytes):
@@ -109,7 +106,7 @@ class Http:
                 stream=ask.in_pieces,
             )
         except requests.RequestException as error:
-            raise Unreachable(_unreachable_text(self.place, error)) from error
+            raise _unreachable(self.place, error) from error
         self._answered = True
         if response.status_code >= 300:
             with response:
@@ -173,7 +170,9 @@ def _decoded(response: requests.Response) -> Any:
         return response.json()
     except ValueError as error:
         raise ServerError(
-            f"{response.url} did not answer with JSON; is it a Multi Job server?", status=response.status_code
+            f"{response.url} did not answer with JSON",
+            status=response.status_code,
+            remedy="is it a Multi Job server?",
         ) from error
 
 
@@ -183,19 +182,31 @@ def _error_of(response: requests.Response, place: Place) -> MultiJobError:
     field, request_id = said.get("field") or "", said.get("request_id") or ""
     if status < 400:
         where = response.headers.get("Location", "elsewhere")
-        return ServerError(f"{place.url} redirects to {where}; use that address", status=status)
+        return ServerError(f"{place.url} redirects to {where}", status=status, remedy="use that address")
     if status in (401, 403):
-        hint = "" if place.token else "; no token was found: set MJ_TOKEN, or put it in the URL: http://mj:TOKEN@host"
-        return NotAllowed(message + hint, request_id=request_id)
+        return NotAllowed(message, remedy=_permission_remedy(status, place), request_id=request_id)
     if status == 404:
-        return NotFound(message, request_id=request_id)
+        return NotFound(message, remedy=_NOT_FOUND_REMEDY, request_id=request_id)
     if status == 409:
-        return Conflict(message, request_id=request_id)
+        return Conflict(message, remedy="read what is there now, then ask anew", request_id=request_id)
     if status in (429, 503):
         return Busy(message, status=status, retry_after_s=_retry_after_s(response), request_id=request_id)
     if status < 500:
         return Invalid(message, field=field, request_id=request_id)
-    return ServerError(message, status=status, request_id=request_id)
+    about = f" under {request_id}" if request_id else ""
+    return ServerError(message, status=status, remedy=f"the server's log says more{about}", request_id=request_id)
+
+
+#: The server names what is missing.
+_NOT_FOUND_REMEDY = "list what there is: client.jobs(), client.job_types(), client.machines()"
+
+
+def _permission_remedy(status: int, place: Place) -> str:
+    if not place.token:
+        return "no token was found: set MJ_TOKEN, or put it in the URL: http://mj:TOKEN@host"
+    if status == 401:
+        return "use a token that is still valid; mj token list shows them"
+    return "use a token with that scope; mj token new makes one"
 
 
 def _said(response: requests.Response) -> dict[str, str]:
@@ -215,10 +226,22 @@ def _retry_after_s(response: requests.Response) -> float:
         return 0.0
 
 
-def _unreachable_text(place: Place, error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
-        return f"{place.url} did not answer in time"
+def _unreachable(place: Place, error: Exception) -> Unreachable:
+    arrived = not _never_arrived(error)
     if isinstance(error, requests.exceptions.SSLError):
-        return f"{place.url}: the TLS certificate was not accepted: {error}"
-    here = " (start one with: mj up)" if place.loopback else ""
-    return f"no server answers at {place.url}{here}"
+        remedy = "let REQUESTS_CA_BUNDLE name the certificate of who signed it"
+        return Unreachable(f"{place.url}: the TLS certificate was not accepted: {error}", remedy=remedy, arrived=False)
+    if isinstance(error, requests.Timeout) and arrived:
+        return Unreachable(f"{place.url} did not answer in time", remedy="give it longer: Client(timeout_s=…)")
+    if not arrived:
+        remedy = "start one with: mj up" if place.loopback else "check the address and the network"
+        return Unreachable(f"no server answers at {place.url}", remedy=remedy, arrived=False)
+    return Unreachable(f"the connection to {place.url} was cut", remedy="what was asked may have been done: look first")
+
+
+def _never_arrived(error: Exception) -> bool:
+    """Whether not even a connection came about."""
+    if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)):
+        return True
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(cause, NewConnectionError)

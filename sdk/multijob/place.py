@@ -89,7 +89,10 @@ def _line(path: Path) -> str:
 
 
 def _from_netrc(url: str) -> str | None:
-    # Not at the top: finding the local server needs no requests.
+    # Not at the top, and not without a file to look into: finding the local server needs no requests.
+    given = os.environ.get("NETRC")
+    if not any(Path(name).expanduser().exists() for name in ([given] if given else ["~/.netrc", "~/_netrc"])):
+        return None
     from requests.utils import get_netrc_auth
 
     found = get_netrc_auth(url)

@@ -1,25 +1,37 @@
-"""A progress line for a terminal, for scripts that want one without bringing a library."""
+"""Progress of jobs for people who wait: a bar in a notebook, a line on a terminal (rich's where it is installed)."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, Union
 
 from .values import Progress
 
 WIDTH = 30
 
 Report = Callable[[Progress], None]
+#: What a caller may ask for: True, or a function that is told.
+Wanted = Union[Report, bool, None]
 
 
-def reporter(wanted: Report | bool | None) -> Report:
-    """What to tell progress to: the given function, a line on stderr where that is a terminal, or nobody."""
+@contextmanager
+def reporting(wanted: Wanted) -> Iterator[Report]:
+    """What to tell progress to: the given function, a bar where somebody can see one, or nobody."""
     if callable(wanted):
-        return wanted
-    if wanted and sys.stderr.isatty():
-        return line_on(sys.stderr)
-    return lambda _: None
+        yield wanted
+    elif not wanted:
+        yield _nobody
+    elif _in_notebook():
+        yield _notebook_bar()
+    elif not sys.stderr.isatty():
+        yield _nobody
+    elif _has_rich():
+        with _rich_bar() as show:
+            yield show
+    else:
+        yield line_on(sys.stderr)
 
 
 def line_on(stream: TextIO) -> Report:
@@ -40,3 +52,50 @@ def line_of(progress: Progress) -> str:
         return f"{progress.finished} finished{failed}"
     filled = WIDTH * min(progress.finished, progress.total) // progress.total
     return f"[{'#' * filled}{'.' * (WIDTH - filled)}] {progress.finished} of {progress.total}{failed}"
+
+
+def _nobody(_: Progress) -> None:
+    pass
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook's kernel; a script must not pay for the question by an import."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _notebook_bar() -> Report:
+    display: Any = sys.modules["IPython"].display
+    handle = display.display(Progress(0, 0, None, None), display_id=True)
+
+    def show(progress: Progress) -> None:
+        handle.update(progress)
+
+    return show
+
+
+def _has_rich() -> bool:
+    try:
+        import rich.progress
+    except ImportError:
+        return False
+    return bool(rich.progress)
+
+
+@contextmanager
+def _rich_bar() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    failed = TextColumn("[red]{task.fields[failed]}[/]")
+    columns = (BarColumn(), MofNCompleteColumn(), failed, TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, failed="")
+
+        def show(progress: Progress) -> None:
+            failed = f"{progress.failed} failed" if progress.failed else ""
+            bar.update(task, total=progress.total, completed=progress.finished, failed=failed)
+
+        yield show

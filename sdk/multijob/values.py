@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+
+from . import notebook
+from .errors import JobFailed
 
 #: The public status of a job, by its number (the manual's 0.5.2) and by its word.
 STATUS_WORDS: Final[Mapping[int, str]] = {
@@ -15,6 +17,10 @@ STATUS_WORDS: Final[Mapping[int, str]] = {
     -1: "failed",
     -2: "return_failed",
 }
+
+
+#: Statuses that a job leaves only when somebody asks for it.
+FINAL: Final = frozenset({3, -1, -2})
 
 
 class Input(NamedTuple):
@@ -52,7 +58,14 @@ class Result(NamedTuple):
 
     @property
     def status_word(self) -> str:
+        """The status as a word."""
         return STATUS_WORDS.get(self.status, str(self.status))
+
+    def value(self) -> Any:
+        """The result, or JobFailed where the job failed."""
+        if self.ok:
+            return self.result
+        raise JobFailed(self)
 
 
 class Published(NamedTuple):
@@ -72,54 +85,8 @@ class Progress(NamedTuple):
 
     @property
     def finished(self) -> int:
+        """Jobs that have ended, well or not."""
         return self.done + self.failed
 
-
-@dataclass(frozen=True)
-class JobSet:
-    """Jobs submitted together: which ids, and from where on to read their results."""
-
-    #: First and last id of each run of neighbours, ascending, apart from each other.
-    ranges: tuple[tuple[int, int], ...] = ()
-    #: Everything these jobs will ever report comes after this number.
-    cursor: int = 0
-
-    def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self.ranges)
-
-    def __iter__(self) -> Iterator[int]:
-        for first, last in self.ranges:
-            yield from range(first, last + 1)
-
-    def __contains__(self, job_id: object) -> bool:
-        return isinstance(job_id, int) and any(first <= job_id <= last for first, last in self.ranges)
-
-    def __repr__(self) -> str:
-        shown = ", ".join(_range_text(pair) for pair in self.ranges[:3])
-        more = ", …" if len(self.ranges) > 3 else ""
-        return f"<JobSet of {len(self)} jobs: {shown}{more}>"
-
-    @classmethod
-    def of(cls, ids: Iterable[int], cursor: int = 0) -> JobSet:
-        """The set of these ids."""
-        return cls(tuple(ranges_of(sorted(set(ids)))), cursor)
-
-
-def ranges_of(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ascending ids as runs of neighbours."""
-    first = last = None
-    for job_id in ids:
-        if first is None or last is None:
-            first = last = job_id
-        elif job_id == last + 1:
-            last = job_id
-        else:
-            yield first, last
-            first = last = job_id
-    if first is not None and last is not None:
-        yield first, last
-
-
-def _range_text(pair: tuple[int, int]) -> str:
-    first, last = pair
-    return str(first) if first == last else f"{first}-{last}"
+    def _repr_html_(self) -> str:
+        return notebook.bar(self)

@@ -1,0 +1,282 @@
+"""Between futures and the server: one thread sends what was submitted, one reads what has finished.
+
+All jobs of an exchange are in one batch, so that a single question follows them. Both threads begin with the first
+order and end when the exchange is closed and nothing is left to come; neither keeps the process alive.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from . import inputs, payload
+from .errors import Busy, MultiJobError, NotFound, Unreachable
+from .future import FunctionFuture
+from .jobset import JobSet
+from .results import PAGE_SIZE, PAUSE_S, WAIT_S
+from .stream import End
+from .values import Input, Result
+
+if TYPE_CHECKING:
+    from .client import Client
+
+#: What one request carries at most, the first job in it excepted.
+SEND_JOBS = 1000
+SEND_BYTES = 3 * 1024 * 1024
+#: Between tries while the server is away; the client itself has tried for ``retry_s`` each time.
+AWAY_PAUSE_S = 1.0
+
+T = TypeVar("T")
+
+
+class Order(NamedTuple):
+    """A job that is to be sent, and who waits for it."""
+
+    future: FunctionFuture
+    job_type: str
+    item: Input
+
+
+class Exchange:
+    """Safe to be used by any thread. ``patience_s``: how long the server may be away before futures fail."""
+
+    def __init__(self, client: Client, batch: str, patience_s: float) -> None:
+        self._client = client
+        self._batch = batch
+        self._patience_s = patience_s
+        self._changed = threading.Condition()
+        self._outbox: deque[Order] = deque()
+        #: Those of the request that is on its way.
+        self._sending: Sequence[Order] = ()
+        #: By the id of their job: what has been sent and has not come back.
+        self._out: dict[int, FunctionFuture] = {}
+        #: Results that came before the answer to the request that made their jobs.
+        self._early: dict[int, Result] = {}
+        self._cursor: int | None = None
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+
+    # ------------------------------------------------------------------------------------------------- for callers
+
+    def add(self, orders: Iterable[Order]) -> None:
+        """Send these as soon as possible. Raises RuntimeError once closed."""
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._outbox.extend(orders)
+            if not self._threads:
+                self._start()
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more."""
+        return self._closed
+
+    def close(self) -> None:
+        """Take no more; what was taken goes on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def join(self) -> None:
+        """Wait until everything has come back; the exchange has to be closed."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def flush(self, limit_s: float) -> None:
+        """Wait until everything has been sent."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._outbox and not self._sending, limit_s)
+
+    def withdraw(self, futures: Iterable[FunctionFuture], *, running: bool = False) -> bool:
+        """Let their jobs not run, or (``running``) not run on; whether any was stopped by this.
+
+        What has not been sent is taken back at once; the others are cancelled when the server says that they ended.
+        """
+        wanted = {future for future in futures if not future.done()}
+        back = self._take_back(wanted)
+        for future in back:
+            future.cancelled_by_us()
+        sent = self._sent_of(wanted - back)
+        for future in sent.values():
+            future.withdrawn = True
+        stopped = self._kill(sent, running=running)
+        if stopped and len(sent) == 1:
+            for _, future in self._taken(set(sent)):
+                future.cancelled_by_us()
+        return stopped or bool(back)
+
+    # ------------------------------------------------------------------------------------------------- withdrawing
+
+    def _take_back(self, wanted: set[FunctionFuture]) -> set[FunctionFuture]:
+        with self._changed:
+            back = {order.future for order in self._outbox if order.future in wanted}
+            if back:
+                self._outbox = deque(order for order in self._outbox if order.future not in back)
+                self._changed.notify_all()
+        return back
+
+    def _sent_of(self, wanted: set[FunctionFuture]) -> dict[int, FunctionFuture]:
+        """Their job ids, once the request that is on its way has been answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not any(order.future in wanted for order in self._sending))
+            return {job_id: future for job_id, future in self._out.items() if future in wanted}
+
+    def _kill(self, sent: dict[int, FunctionFuture], *, running: bool) -> bool:
+        if not sent:
+            return False
+        filters = {} if running else {"status": "waiting"}
+        try:
+            return self._client.kill(JobSet.of(sent), **filters).changed > 0
+        except MultiJobError:
+            return False  # it could not be cancelled, which is what the caller is told
+
+    # ---------------------------------------------------------------------------------------------------- sending
+
+    def _start(self) -> None:
+        for work, name in ((self._send_all, "sender"), (self._read_all, "reader")):
+            self._threads.append(threading.Thread(target=work, name=f"multijob-{name}", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def _send_all(self) -> None:
+        while orders := self._next_orders():
+            self._send_or_tell(orders)
+
+    def _send_or_tell(self, orders: Sequence[Order]) -> None:
+        try:
+            self._send(orders)
+        except BaseException as error:  # noqa: BLE001 - whoever waits has to be told
+            self._undo(orders, error)
+
+    def _next_orders(self) -> Sequence[Order]:
+        """What fits one request; empty when the exchange is closed and all is sent."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._outbox or self._closed)
+            orders: list[Order] = []
+            size = 0
+            while self._outbox and len(orders) < SEND_JOBS:
+                first = self._outbox[0]
+                size += payload.size_of(first.item)
+                if orders and (size > SEND_BYTES or first.job_type != orders[0].job_type):
+                    break
+                orders.append(self._outbox.popleft())
+            self._sending = orders
+            return orders
+
+    def _send(self, orders: Sequence[Order]) -> None:
+        options = {**self._client._options, "batch": self._batch, "job_type": orders[0].job_type}  # noqa: SLF001
+        [body] = inputs.bodies(options, [order.item for order in orders], len(orders))
+        key = uuid.uuid4().hex
+        stored = self._persist(lambda: self._client._post_jobs(body, key))  # noqa: SLF001 - a part of the client
+        self._sent(orders, stored["first_id"], stored["cursor"])
+
+    def _sent(self, orders: Sequence[Order], first_id: int, cursor: int) -> None:
+        with self._changed:
+            for job_id, order in enumerate(orders, first_id):
+                order.future.job_id = job_id
+                self._out[job_id] = order.future
+            early = [row for job_id, row in self._early.items() if job_id in self._out]
+            self._early.clear()
+            self._cursor = cursor if self._cursor is None else self._cursor
+            self._sending = ()
+            self._changed.notify_all()
+        self._settle(early)
+
+    def _undo(self, orders: Sequence[Order], error: BaseException) -> None:
+        if isinstance(error, NotFound):
+            self._client.forget_function_types()
+        with self._changed:
+            self._sending = ()
+            self._changed.notify_all()
+        for order in orders:
+            order.future.failed_with(error)
+
+    # ---------------------------------------------------------------------------------------------------- reading
+
+    def _read_all(self) -> None:
+        while self._wait_for_some():
+            self._read_or_tell()
+
+    def _read_or_tell(self) -> None:
+        try:
+            self._persist(self._read_page)
+        except BaseException as error:  # noqa: BLE001 - whoever waits has to be told
+            self._give_up(error)
+
+    def _wait_for_some(self) -> bool:
+        """Whether anything is out; False when nothing will be any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._out or (self._closed and not self._outbox and not self._sending))
+            return bool(self._out)
+
+    def _read_page(self) -> None:
+        """What has finished since; waits for the first. Whoever is missing without having finished was deleted."""
+        with self._changed:
+            asked = set(self._out)
+            question = {"batch": self._batch, "cursor": self._cursor, "limit": PAGE_SIZE, "wait_s": WAIT_S}
+        quiet, asked_at = True, time.monotonic()
+        for part in self._client._page(question):  # noqa: SLF001 - a part of the client
+            if not isinstance(part, End):
+                quiet = False
+                self._settle(part)
+                continue
+            self._cursor = part.cursor
+            if quiet and part.pending is not None and part.pending < len(asked):
+                self._look_for(asked)
+        if quiet and time.monotonic() - asked_at < PAUSE_S:
+            time.sleep(PAUSE_S)
+
+    def _look_for(self, asked: set[int]) -> None:
+        """Ask for each by its id; who neither has finished nor is there any more will never come back."""
+        with self._changed:
+            wanted = JobSet.of(asked & self._out.keys())
+        self._settle(list(self._client.results(wanted, wait=False)))
+        there = {job.id for job in self._client.jobs(ids=wanted, size=1000)}
+        for job_id, future in self._taken(set(wanted) - there):
+            future.failed_with(NotFound(f"job {job_id} was deleted before its result was read"))
+
+    def _settle(self, rows: Sequence[Result]) -> None:
+        """Hand finished jobs to those who wait; keep what may belong to a request that has not been answered yet."""
+        found = self._taken({row.id for row in rows})
+        known = dict(found)
+        with self._changed:
+            if self._sending:
+                self._early.update({row.id: row for row in rows if row.id not in known})
+        for row in rows:
+            if row.id in known:
+                known.pop(row.id).finished(row)
+
+    def _taken(self, job_ids: set[int]) -> list[tuple[int, FunctionFuture]]:
+        """Whoever takes a future out settles it, and nobody else."""
+        with self._changed:
+            taken = [(job_id, self._out.pop(job_id)) for job_id in job_ids & self._out.keys()]
+            self._changed.notify_all()
+        return taken
+
+    def _give_up(self, error: BaseException) -> None:
+        with self._changed:
+            job_ids = set(self._out)
+        for _, future in self._taken(job_ids):
+            future.failed_with(error)
+
+    # ------------------------------------------------------------------------------------------------------- both
+
+    def _persist(self, act: Callable[[], T]) -> T:
+        """Do it, again and again while the server is away, for ``patience_s``."""
+        give_up_at: float | None = None
+        while True:
+            try:
+                return act()
+            except (Unreachable, Busy):
+                now = time.monotonic()
+                give_up_at = give_up_at or now + self._patience_s
+                if now >= give_up_at:
+                    raise
+            time.sleep(AWAY_PAUSE_S)

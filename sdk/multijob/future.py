@@ -1,0 +1,68 @@
+"""A future of a function call that runs as a job: the standard library's, and the job's id besides."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import TYPE_CHECKING, Any
+
+from . import payload
+from .values import FINAL, Result
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .exchange import Exchange
+
+#: Until what was stopped is known to be; the server has said so already.
+_SETTLING_S = 10.0
+
+
+class FunctionFuture(concurrent.futures.Future[Any]):
+    """Made by ``Executor``. Each is settled once: by the thread that reads results, or by who cancels it."""
+
+    def __init__(self, client: Client, exchange: Exchange) -> None:
+        super().__init__()
+        self._client = client
+        self._exchange = exchange
+        #: The job's id; None until the server has stored it.
+        self.job_id: int | None = None
+        #: Somebody here asked that it does not run: that it was killed is no failure then.
+        self.withdrawn = False
+
+    def cancel(self, *, running: bool = False) -> bool:
+        """Let it not be called; False where a machine has it already. ``running``: then too; what runs is killed."""
+        if not self.done() and self._exchange.withdraw([self], running=running):
+            concurrent.futures.wait([self], _SETTLING_S)
+        return self.cancelled()
+
+    def running(self) -> bool:
+        """Whether a machine has it now. Asks the server."""
+        if self.done() or self.job_id is None:
+            return False
+        status = self._client.job(self.job_id).status
+        return status not in FINAL and status != 0
+
+    # --------------------------------------------------------------------------------------------- for the exchange
+
+    def cancelled_by_us(self) -> None:
+        """It will not be called."""
+        if super().cancel():
+            self.set_running_or_notify_cancel()
+
+    def finished(self, row: Result) -> None:
+        """Its job has ended."""
+        if self.withdrawn and row.reason == "killed":
+            self.cancelled_by_us()
+            return
+        if not self.set_running_or_notify_cancel():
+            return
+        try:
+            answer = payload.answer_of(row)
+        except BaseException as error:  # noqa: BLE001 - what the function raised, or what unpickling did
+            self.set_exception(error)
+        else:
+            self.set_result(answer)
+
+    def failed_with(self, error: BaseException) -> None:
+        """Its job could not be sent, or cannot be followed."""
+        if self.set_running_or_notify_cancel():
+            self.set_exception(error)
