@@ -1,21 +1,19 @@
-"""Who is calling and what they may do: tokens, browser sessions, scopes, and the slowing down of guesses.
+"""Who is calling and what they may do: tokens, passwords, browser sessions, scopes, and the slowing down of guesses.
 
 Asks the service about tokens and codes; keeps nothing that a restart may not lose. Knows no route.
 """
 
 import hashlib
 import hmac
-import re
-import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeVar
 
-from jobs.model import TokenInfo
+from jobs.model import SessionOrigin
 from jobs.service import JobService
 
 
@@ -34,8 +32,10 @@ class Caller:
 
     name: str
     scopes: frozenset[str]
-    #: The secret behind a browser session; None: the request itself carries its credential.
-    session: str | None = None
+    #: What a browser signed in with; None: the request itself carries its credential.
+    origin: SessionOrigin | None = None
+    #: The secret behind a browser session.
+    session: str | None = field(default=None, repr=False)
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
@@ -46,9 +46,10 @@ ANYONE: Final = Caller(name="anyone", scopes=frozenset({Scope.ADMIN}))
 
 _View = TypeVar("_View", bound=Callable[..., object])
 _SCOPE = "required_scope"
-#: Browser sessions are tokens too, under names that begin so.
-SESSION_PREFIX: Final = "session-"
-_SESSION_OF_TOKEN: Final = re.compile(SESSION_PREFIX + r"[0-9a-f]{8}-([0-9a-f]{16})")
+#: Who signed in with a one-time link, in the audit log.
+BY_CODE: Final = "sign-in-link"
+#: Credentials remembered as checked.
+_REMEMBERED: Final = 1000
 
 
 def needs(scope: Scope) -> Callable[[_View], _View]:
@@ -67,11 +68,11 @@ def scope_of(view: object) -> Scope | None:
 
 
 class TooManyTries(Exception):
-    """This address has guessed too often; nothing was checked."""
+    """This address, or somebody about this user, has guessed too often; nothing was checked."""
 
 
 class _Known(NamedTuple):
-    info: TokenInfo
+    caller: Caller
     #: Monotonic seconds.
     checked_at: float
 
@@ -79,76 +80,66 @@ class _Known(NamedTuple):
 class Accounts:
     """Tells callers apart. Safe to use from every thread; a revoked token ends within ``TRUST_S``."""
 
-    #: How long an accepted token is believed without asking again (S4 allows 5).
+    #: How long an accepted token or session is believed without asking again (S4 allows 5).
     TRUST_S: Final = 2.0
-    #: A browser session ends after so long without a request, and after so long in any case.
-    IDLE_S: Final = 12 * 3600.0
-    SESSION_S: Final = 7 * 86400.0
-    #: The cookie's time of last use is renewed only this often.
-    RENEW_S: Final = 300.0
 
-    def __init__(
-        self,
-        service: JobService,
-        secret: bytes,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, service: JobService, secret: bytes, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         """``secret`` signs session cookies; the same one must be used by every process that serves the page."""
         self._service = service
         self._secret = secret
-        self._clock = clock
         self._monotonic = monotonic
+        #: By the credential's digest, the one checked longest ago first.
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lock = threading.Lock()
         self._guesses = Guesses(monotonic)
 
-    # ---------------------------------------------------------------------------------------------------------- tokens
+    # ------------------------------------------------------------------------------------------------ who this is
 
     def of_token(self, text: str, address: str) -> Caller | None:
         """The token's owner. Raises TooManyTries for tokens not known to be good, from an address that guesses."""
-        info = self._checked(text, address)
-        return None if info is None else Caller(name=info.name, scopes=info.scopes)
-
-    def _checked(self, text: str, address: str) -> TokenInfo | None:
-        digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
-        now = self._monotonic()
-        known = self._known.get(digest)
-        if known is not None and now - known.checked_at < self.TRUST_S:
-            return known.info
+        digest = _digest("token", text)
+        fresh, known = self._believed(digest)
+        if fresh:
+            return known
         if known is None:
             self._guesses.refuse_when_many(address)
-        info = self._ask(text)
-        self._remember(digest, info, now)
-        if info is None:
-            self._guesses.count(address)
-        return info
-
-    def _ask(self, text: str) -> TokenInfo | None:
         info = self._service.check_token(text)
-        if info is None:
+        found = None if info is None else Caller(name=info.name, scopes=info.scopes)
+        self._remember(digest, found)
+        if found is None:
+            self._guesses.count(address)
+        return found
+
+    def of_session(self, cookie: str) -> Caller | None:
+        """The caller behind a cookie; None when it was not made here, has been idle too long, or was ended."""
+        text = self._unsealed(cookie)
+        if text is None:
             return None
-        origin = _origin_of(info.name)
-        return info if origin is None or self._lives(origin) else None
+        digest = _digest("session", text)
+        fresh, known = self._believed(digest)
+        if fresh:
+            return known
+        info = self._service.people.session(text)
+        found = None if info is None else Caller(name=info.name, scopes=info.scopes, origin=info.origin, session=text)
+        self._remember(digest, found)
+        return found
 
-    def _lives(self, mark: str) -> bool:
-        """Whether the token that a session was opened with still holds."""
-        now = self._clock()
-        return any(
-            _mark(one.name) == mark and one.revoked_at is None and (one.expires_at is None or one.expires_at > now)
-            for one in self._service.tokens()
-        )
+    def _believed(self, digest: bytes) -> tuple[bool, Caller | None]:
+        """(checked just now, who it was when it was last checked)."""
+        known = self._known.get(digest)
+        if known is None:
+            return False, None
+        return self._monotonic() - known.checked_at < self.TRUST_S, known.caller
 
-    def _remember(self, digest: bytes, info: TokenInfo | None, now: float) -> None:
+    def _remember(self, digest: bytes, found: Caller | None) -> None:
         with self._lock:
             self._known.pop(digest, None)
-            if info is not None:
-                self._known[digest] = _Known(info, now)
-            while len(self._known) > 1000:
+            if found is not None:
+                self._known[digest] = _Known(found, self._monotonic())
+            while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
 
-    # -------------------------------------------------------------------------------------------------------- sessions
+    # ------------------------------------------------------------------------------------------------ in and out
 
     def sign_in_by_code(self, code: str, address: str) -> str | None:
         """A session's cookie for a one-time code; None: the code grants nothing. Raises TooManyTries."""
@@ -157,40 +148,42 @@ class Accounts:
         if scopes is None:
             self._guesses.count(address)
             return None
-        return self._open_session(scopes, "")
+        return self._sealed(self._service.people.open_session(SessionOrigin.CODE, BY_CODE, scopes))
 
     def sign_in_by_token(self, text: str, address: str) -> str | None:
         """A session's cookie for a token; it ends with the token. Raises TooManyTries."""
-        info = self._checked(text, address)
-        return None if info is None else self._open_session(info.scopes, info.name)
+        found = self.of_token(text, address)
+        if found is None:
+            return None
+        return self._sealed(self._service.people.open_session(SessionOrigin.TOKEN, found.name, found.scopes))
 
-    def _open_session(self, scopes: frozenset[str], token_name: str) -> str:
-        name = _session_name(secrets.token_hex(4), token_name)
-        text = self._service.create_token(name, scopes, expires_at=self._clock() + self.SESSION_S)
+    def sign_in_by_password(self, name: str, password: str, address: str) -> str | None:
+        """A session's cookie for a user; it ends with the password. Raises TooManyTries, by address and by user."""
+        account = f"user {name[:64]}"
+        self._guesses.refuse_when_many(address)
+        self._guesses.refuse_when_many(account)
+        text = self._service.people.sign_in(name, password)
+        if text is None:
+            self._guesses.count(address)
+            self._guesses.count(account)
+            return None
         return self._sealed(text)
 
-    def of_session(self, cookie: str, address: str) -> Caller | None:
-        """The caller behind a cookie; None when it was not made here, has been idle too long, or was ended."""
-        opened = self._unsealed(cookie)
-        if opened is None or self._clock() - opened.used_at > self.IDLE_S:
-            return None
-        info = self._checked(opened.text, address)
-        return None if info is None else Caller(name=info.name, scopes=info.scopes, session=opened.text)
-
-    def renewed(self, cookie: str) -> str | None:
-        """The cookie with a newer time of last use, when the old one is worth renewing."""
-        opened = self._unsealed(cookie)
-        if opened is None or self._clock() - opened.used_at < self.RENEW_S:
-            return None
-        return self._sealed(opened.text)
+    def password_right(self, name: str, password: str, address: str) -> bool:
+        """Whether a user who is signed in knows the password. Raises TooManyTries."""
+        self._guesses.refuse_when_many(address)
+        right = self._service.people.password_right(name, password)
+        if not right:
+            self._guesses.count(address)
+        return right
 
     def sign_out(self, caller: Caller) -> None:
         """End the caller's session for good: the cookie is worth nothing from now on."""
-        if caller.session is None:
-            return
-        self._service.revoke_token(caller.name)
-        with self._lock:
-            self._known.pop(hashlib.sha256(caller.session.encode()).digest(), None)
+        if caller.session is not None:
+            self._service.people.end_session(caller.session)
+            self._remember(_digest("session", caller.session), None)
+
+    # ---------------------------------------------------------------------------------------------------- cookies
 
     def csrf_token(self, caller: Caller) -> str | None:
         """What a page must send along with each change; None where there is no session to abuse."""
@@ -201,28 +194,21 @@ class Accounts:
         return expected is None or hmac.compare_digest(expected.encode(), sent.encode("utf-8", "replace"))
 
     def _sealed(self, text: str) -> str:
-        content = f"{text}.{int(self._clock())}"
-        return f"{content}.{self._mac('session', content)}"
+        return f"{text}.{self._mac('session', text)}"
 
-    def _unsealed(self, cookie: str) -> "_Opened | None":
-        content, _, mac = cookie.rpartition(".")
-        if not hmac.compare_digest(self._mac("session", content).encode(), mac.encode("utf-8", "replace")):
-            return None
-        text, _, used_at = content.rpartition(".")
-        return _Opened(text, float(used_at))
+    def _unsealed(self, cookie: str) -> str | None:
+        """The session's text; what was not made here costs no look at the database."""
+        text, _, mac = cookie.rpartition(".")
+        right = hmac.compare_digest(self._mac("session", text).encode(), mac.encode("utf-8", "replace"))
+        return text if right else None
 
     def _mac(self, purpose: str, content: str) -> str:
         message = f"{purpose}\0{content}".encode("utf-8", "replace")
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
 
 
-class _Opened(NamedTuple):
-    text: str
-    used_at: float
-
-
 class Guesses:
-    """Counts wrong credentials by address, so that guessing becomes slow. Bounded in memory."""
+    """Counts wrong credentials by address or user, so that guessing becomes slow. Bounded in memory."""
 
     LIMIT: Final = 20
     WINDOW_S: Final = 60.0
@@ -253,17 +239,5 @@ class Guesses:
                 self._wrong.popitem(last=False)
 
 
-def _session_name(random_part: str, token_name: str) -> str:
-    """Names a session; the mark of the token it was opened with, if any, stands at the end."""
-    name = f"{SESSION_PREFIX}{random_part}"
-    return f"{name}-{_mark(token_name)}" if token_name else name
-
-
-def _mark(token_name: str) -> str:
-    return hashlib.sha256(token_name.encode()).hexdigest()[:16]
-
-
-def _origin_of(name: str) -> str | None:
-    """The mark of the token a session was opened with; None for sessions without one, and for all other tokens."""
-    found = _SESSION_OF_TOKEN.fullmatch(name)
-    return None if found is None else found[1]
+def _digest(kind: str, text: str) -> bytes:
+    return hashlib.sha256(f"{kind}\0{text}".encode("utf-8", "replace")).digest()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 
+from jobs import people
 from web import page
 from web.accounts import ANYONE, Caller, TooManyTries, scope_of
 from web.problems import Problem
@@ -29,7 +30,9 @@ PUBLIC: Final = frozenset(
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+        # Pictures in results are shown from the result itself; an <img> runs nothing.
+        "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+        " object-src 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -58,6 +61,14 @@ def caller() -> Caller:
     """Who sent the request that is being handled."""
     found: Caller = g.caller
     return found
+
+
+def still_allowed() -> bool:
+    """Whether the caller of a request that lasts would be let in again now."""
+    try:
+        return _identified(rooms()) == caller()
+    except Problem:
+        return False
 
 
 def address() -> str:
@@ -131,7 +142,7 @@ def _by_credential(here: Rooms) -> Caller | None:
         text = _token_sent()
         return here.accounts.of_token(text, address()) if text else None
     cookie = request.cookies.get(COOKIE)
-    return here.accounts.of_session(cookie, address()) if cookie else None
+    return here.accounts.of_session(cookie) if cookie else None
 
 
 def _token_sent() -> str | None:
@@ -163,16 +174,7 @@ def _finish(response: Response) -> Response:
     headers.add("X-Request-Id", g.get("request_id", ""))
     if "Cache-Control" not in headers:
         headers.add("Cache-Control", "no-store")
-    _renew_session(response)
     return response
-
-
-def _renew_session(response: Response) -> None:
-    if g.get("caller") is None or g.caller.session is None or response.status_code >= 400:
-        return
-    newer = rooms().accounts.renewed(request.cookies.get(COOKIE, ""))
-    if newer is not None and "Set-Cookie" not in response.headers:
-        set_cookie(response, newer)
 
 
 def set_cookie(response: Response, value: str) -> None:
@@ -181,7 +183,7 @@ def set_cookie(response: Response, value: str) -> None:
     response.set_cookie(
         COOKIE,
         value,
-        max_age=int(here.accounts.SESSION_S),
+        max_age=int(people.SESSION_S),
         httponly=True,
         samesite="Strict",
         secure=here.options.secure_cookies,

@@ -24,6 +24,7 @@ from web import multi_job_shapes as shapes
 from web.accounts import Scope, needs
 from web.api.answering import answer_text
 from web.api.asking import Body, Query, body_of, query_of
+from web.api.functions import check_may_submit
 from web.api.job_types import UPLOAD_LIMIT_BYTES
 from web.api.jobs import done
 from web.api.machines import override
@@ -114,6 +115,7 @@ class Insert(Body):
 def insert_job() -> Response:
     """Store one job; answered only when it is durable."""
     asked = body_of(Insert)
+    check_may_submit(asked.job_type)
     submission = Submission(
         job_type=asked.job_type,
         inputs=[json.dumps(asked.input_data or {}, separators=(",", ":"))],
@@ -283,7 +285,7 @@ def _act(action: Action, asked: Which | WhichIds) -> Response:
     said = asked.model_dump()
     if not any(said.values()):
         raise InvalidInput("job_id", f"or another of {', '.join(said)} must be given")
-    done(action, _filter(said), {name: value for name, value in said.items() if value})
+    done(action, _filter(said))
     return _ok({"result": 1})
 
 

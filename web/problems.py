@@ -7,11 +7,12 @@ from flask import Blueprint, Flask, Response, g, json
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from jobs.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, UnknownJobType
+from jobs.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooMuch, UnknownJobType
 
 logger = logging.getLogger(__name__)
 
-_CODES = {
+#: HTTP status → the code of an error that names none of its own.
+CODES = {
     400: "malformed",
     401: "not_signed_in",
     403: "not_allowed",
@@ -43,7 +44,7 @@ class Problem(Exception):
         self.status = status
         self.message = message
         self.field = field
-        self.code = code or _CODES.get(status, "error")
+        self.code = code or CODES.get(status, "error")
         self.retry_after_s = retry_after_s
 
 
@@ -56,6 +57,7 @@ def install(app: Flask | Blueprint, answer_: Callable[[Problem], Response] | Non
     app.register_error_handler(NotFound, lambda error: shape(Problem(404, str(error))))
     app.register_error_handler(UnknownJobType, lambda error: shape(of_unknown_type(error)))
     app.register_error_handler(Conflict, lambda error: shape(Problem(409, str(error))))
+    app.register_error_handler(TooMuch, lambda error: shape(Problem(429, str(error), retry_after_s=10)))
     app.register_error_handler(StoreUnavailable, lambda error: shape(of_unavailable(error)))
     app.register_error_handler(HTTPException, lambda error: shape(of_http(error)))
     app.register_error_handler(Exception, lambda error: shape(of_surprise(error)))

@@ -34,6 +34,8 @@ class WebOptions:
     inventory_problems: Callable[[], Sequence[Mapping[str, Any]]] = _no_problems
     #: Requests that may wait for results at once; half of the listener's threads, so that others get through.
     waiting_requests: int = 32
+    #: A stream of events that has nothing to tell says so this often.
+    keep_alive_s: float = 5.0
     #: Set when the server goes away: waiting requests answer at once.
     stopping: threading.Event = field(default_factory=threading.Event)
 

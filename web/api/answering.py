@@ -6,17 +6,20 @@ from typing import Any, Final
 
 from flask import Response
 
+from jobs import filters
+from jobs.doors.actions import Acted
 from jobs.model import (
+    Action,
     ActionResult,
     Attempt,
-    Copied,
     Job,
     JobDetail,
     JobVersion,
     MachineView,
+    Operation,
     Summary,
 )
-from jobs.status import Status
+from jobs.status import PLUMBING, Status
 
 JSON_TYPE: Final = "application/json"
 
@@ -77,6 +80,7 @@ def text_of_detail(detail: JobDetail) -> str:
     because = None if waiting is None else {"code": waiting.code, "text": waiting.text}
     values = of_job(detail.job) | {
         "waiting_because": because,
+        "avoid": sorted(detail.avoid),
         "error": None if latest is None else latest.error,
         "return_error": None if latest is None else latest.return_error,
     }
@@ -102,15 +106,48 @@ def text_of_attempt(attempt: Attempt) -> str:
         "error": attempt.error,
         "return_error": attempt.return_error,
         "has_log": attempt.log is not None,
+        "plumbing": attempt.reason in PLUMBING,
     }
-    return spliced(values, {"result": attempt.result, "return_data": attempt.return_data})
+    texts = {"result": attempt.result, "return_data": attempt.return_data, "machine": attempt.machine}
+    return spliced(values, texts)
 
 
-def of_action(result: ActionResult | Copied) -> dict[str, Any]:
-    """What an action did."""
-    if isinstance(result, Copied):
-        return {"matched": result.matched, "changed": len(result.ids), "skipped": {}, "ids": result.ids}
+def of_foreseen(result: ActionResult) -> dict[str, Any]:
+    """What an action would do."""
     return {"matched": result.matched, "changed": result.changed, "skipped": result.skipped}
+
+
+def of_acted(acted: Acted) -> dict[str, Any]:
+    """What an action did; an operation besides, where it was on several jobs."""
+    values = of_foreseen(acted.result)
+    if acted.ids:
+        values["ids"] = acted.ids
+    if acted.operation is None:
+        return values
+    return values | {"operation_id": acted.operation.operation_id, "state": acted.operation.state.value}
+
+
+def of_operation(found: Operation) -> dict[str, Any]:
+    """An operation, and how far it is; the ids of copies once they are all made."""
+    values = {
+        "operation_id": found.operation_id,
+        "action": found.action.value,
+        "filter": filters.words(found.filter),
+        "named": found.named,
+        "elsewhere": found.elsewhere,
+        "total": found.total,
+        "matched": found.matched,
+        "changed": found.changed,
+        "skipped": dict(found.skipped),
+        "made": [list(one) for one in found.made],
+        "state": found.state.value,
+        "why": found.why,
+        "who": found.who,
+        "created_at": found.created_at,
+        "updated_at": found.updated_at,
+        "ended_at": found.ended_at,
+    }
+    return values if found.action != Action.COPY or found.ended_at is None else values | {"ids": found.made_ids}
 
 
 def of_version(version: JobVersion) -> dict[str, Any]:
@@ -149,6 +186,8 @@ def of_machine(machine: MachineView) -> dict[str, Any]:
         "state": machine.state,
         "text": machine.text,
         "fingerprint": machine.fingerprint,
+        "benched": dict(machine.benched),
+        "marks": list(machine.marks),
         "assigned": machine.assigned,
         "running": machine.running,
         "platform": machine.platform,
@@ -174,6 +213,9 @@ def of_summary(summary: Summary) -> dict[str, Any]:
         "jobs": {str(int(status)): summary.jobs.get(status, 0) for status in Status},
         "count": number(summary.return_count),
         "spend_s": summary.spend_s,
+        "success_rate": summary.success_rate,
+        "mean_s": summary.mean_s,
+        **summary.percentiles._asdict(),
         "tag": summary.tag,
         "begin_at": summary.begin_at,
         "updated_at": summary.updated_at,

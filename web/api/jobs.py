@@ -1,20 +1,32 @@
 """Jobs: submit, list, look into, act on."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, Self
+import time
+from typing import Annotated, Any, Literal, Self
 
 from flask import Blueprint, Response, request
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from jobs import filters
-from jobs.errors import Conflict
-from jobs.model import Action, ActionResult, Copied, JobFilter, Submission
-from web import auditing
+from jobs import filters, logs
+from jobs.doors.actions import Acted
+from jobs.errors import Conflict, InvalidInput
+from jobs.model import Action, JobFilter, Page, Place, Sort, Submission
+from jobs.operations import Author
+from web import auditing, gate
 from web.accounts import Scope, needs
 from web.api import bodies
-from web.api.answering import answer, answer_text, of_action, of_job, text_of_attempt, text_of_detail
+from web.api.answering import (
+    answer,
+    answer_text,
+    of_acted,
+    of_foreseen,
+    of_job,
+    of_operation,
+    text_of_attempt,
+    text_of_detail,
+)
 from web.api.asking import Body, Query, body_of, problem_of, query_of, raw_body
-from web.problems import Problem
+from web.api.downloads import ended_attempt
+from web.api.functions import check_may_submit
 from web.rooms import service
 
 blueprint = Blueprint("jobs", __name__)
@@ -43,27 +55,46 @@ class Listing(Query):
     version: str | None = None
     ids: str | None = None
     cleared: str | None = None
+    q: str | None = None
+    since: str | None = None
+    until: str | None = None
+    sort: str | None = None
     size: int = 50
-    after: int | None = None
+    #: What the page before said under ``next``.
+    after: str | None = None
 
 
-class Acting(Body):
-    """What to do to which jobs."""
+class Doing(Body):
+    """What to do."""
 
     action: ActionName
+    #: For rerun: not on the machines that failed them.
+    elsewhere: bool = False
+
+    @model_validator(mode="after")
+    def _elsewhere_is_for_rerun(self) -> Self:
+        if self.elsewhere and self.action != "rerun":
+            raise ValueError("elsewhere is for rerun only")
+        return self
+
+
+class Acting(Doing):
+    """What to do to which jobs."""
+
     ids: list[int]
 
 
-class Bulk(Body):
+class Bulk(Doing):
     """What to do to all jobs that a filter means, or to these."""
 
-    action: ActionName
     filter: dict[str, Any] | None = None
     ids: list[int] | None = None
     #: How many were shown to whoever decided; refused when it is another number now.
     expect: int | None = None
     #: Only say what would happen.
     dry_run: bool = False
+    #: How long the answer may wait for the end; the operation goes on without it.
+    wait_s: Annotated[float, Field(ge=0, le=25, allow_inf_nan=False)] = 0.2
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -77,6 +108,9 @@ class LogQuery(Query):
 
     attempt: int | None = None
     stream: Literal["stdout", "stderr"] = "stdout"
+    #: Bytes from the beginning, or (negative) from the end; both ends of the log when it is left out.
+    offset: int | None = None
+    limit: Annotated[int, Field(ge=logs.LEAST_BYTES, le=logs.MOST_BYTES)] = 256 * 1024
 
 
 @blueprint.post("/jobs")
@@ -88,6 +122,7 @@ def submit() -> Response:
     except bodies.Refused as refused:
         raise problem_of(refused) from refused
     members = SubmissionMembers.model_validate(body.members)
+    check_may_submit(members.job_type)
     submission = Submission(
         job_type=members.job_type,
         inputs=body.inputs,
@@ -105,9 +140,27 @@ def submit() -> Response:
 def listing() -> Response:
     """A page of jobs, newest first."""
     asked = query_of(Listing)
-    chosen = filters.parse(asked.model_dump(exclude={"size", "after"}))
-    page = service().jobs(chosen, size=asked.size, after=asked.after)
-    return answer({"jobs": [of_job(job) for job in page.jobs], "next": page.after})
+    chosen = filters.parse(asked.model_dump(exclude={"sort", "size", "after"}), now=service().now())
+    order = filters.sort(asked.sort)
+    page = service().jobs(chosen, size=asked.size, after=_place(asked.after, order), order=order)
+    return answer({"jobs": [of_job(job) for job in page.jobs], "next": _next(page)})
+
+
+def _next(page: Page) -> int | str | None:
+    """Where to go on: an id, or where the order is another, the last value and its id."""
+    return page.after if page.place is None else f"{page.place.value!r}~{page.place.job_id}"
+
+
+def _place(after: str | None, order: Sort) -> int | Place | None:
+    if after is None:
+        return None
+    value, _, job_id = after.rpartition("~")
+    try:
+        if order.column == "id":
+            return int(after)
+        return Place(float(value), int(job_id))
+    except ValueError:
+        raise InvalidInput("after", "must be what the page before gave as next, under the same sort") from None
 
 
 @blueprint.get("/jobs/<id:job_id>")
@@ -128,79 +181,70 @@ def attempts(job_id: int) -> Response:
 @blueprint.get("/jobs/<id:job_id>/log")
 @needs(Scope.READ)
 def log(job_id: int) -> Response:
-    """What an attempt printed: the first and the last part, and how much it was in all."""
+    """What an attempt printed: the first and the last part, or the part asked for, and how much it was in all."""
     asked = query_of(LogQuery)
-    number_asked = asked.attempt if asked.attempt is not None else _latest_attempt(job_id)
-    found = service().attempt(job_id, number_asked)
-    streams = bodies.load(found.log.encode()) if found.log is not None else {}
-    kept: dict[str, Any] = streams.get(asked.stream) or {"head": "", "tail": "", "total": 0}
-    return answer({"attempt": found.attempt, "stream": asked.stream, **kept})
-
-
-def _latest_attempt(job_id: int) -> int:
-    latest = service().job(job_id).latest
-    if latest is None:
-        raise Problem(404, f"no attempt of job {job_id} has ended yet")
-    return latest.attempt
+    found = ended_attempt(job_id, asked.attempt)
+    printed = logs.printed(found.log, asked.stream)
+    kept = printed if asked.offset is None else logs.part(printed, asked.offset, asked.limit)
+    return answer({"attempt": found.attempt, "stream": asked.stream, **kept._asdict()})
 
 
 @blueprint.post("/jobs/actions")
 @needs(Scope.SUBMIT)
 def act() -> Response:
-    """Kill, rerun, copy or delete jobs; those the action does not fit are skipped and counted."""
+    """Kill, rerun, copy, delete or clear jobs; those the action does not fit are skipped and counted."""
     asked = body_of(Acting)
-    return answer(of_action(done(Action(asked.action), JobFilter(ids=asked.ids))))
+    return answer(of_acted(done(Action(asked.action), JobFilter(ids=asked.ids), elsewhere=asked.elsewhere)))
 
 
 @blueprint.post("/jobs/bulk")
 @needs(Scope.SUBMIT)
 def bulk() -> Response:
-    """Do it to every job that the filter means now, or (``dry_run``) say to how many it would be done."""
+    """Do it to every job that the filter means now, as an operation; or (``dry_run``) say to how many."""
+    answer_by = time.monotonic()
     asked = body_of(Bulk)
+    answer_by += asked.wait_s
     action = Action(asked.action)
-    chosen = JobFilter(ids=asked.ids) if asked.filter is None else filters.parse(asked.filter)
-    if asked.dry_run or asked.expect is not None:
+    chosen = JobFilter(ids=asked.ids) if asked.filter is None else filters.parse(asked.filter, now=service().now())
+    if asked.dry_run:
         foreseen = service().foresee(action, chosen)
-        if asked.expect not in (None, foreseen.matched):
-            raise Conflict(f"{foreseen.matched} jobs match now, {asked.expect} were expected; look again")
-        if asked.dry_run:
-            return answer(of_action(foreseen))
-    return answer(of_action(done(action, chosen, asked.filter)))
+        _check_expected(asked.expect, foreseen.matched)
+        return answer(of_foreseen(foreseen))
+    total = None if asked.expect is None and not chosen.on_counters else service().total(chosen)
+    _check_expected(asked.expect, total)
+    operations = service().operations
+    begun = operations.begin(action, chosen, elsewhere=asked.elsewhere, total=total, author=author())
+    found = operations.carry_on(begun, answer_by - time.monotonic())
+    _note(action, chosen, Acted.of(found))
+    return answer(of_operation(found))
 
 
-def done(action: Action, chosen: JobFilter, said: Mapping[str, Any] | None = None) -> ActionResult | Copied:
-    """Act and write it down; ``said`` is the filter in its writer's words."""
-    result = _ACTIONS[action](chosen)
-    changed = len(result.ids) if isinstance(result, Copied) else result.changed
-    ids = {} if chosen.ids is None else {"ids": list(chosen.ids[:100]), "given": len(chosen.ids)}
-    auditing.note(f"jobs.{action}", ids | ({} if said is None else {"filter": dict(said)}), rows=changed)
-    return result
+def _check_expected(expected: int | None, matched: int | None) -> None:
+    if expected not in (None, matched):
+        raise Conflict(f"{matched} jobs match now, {expected} were expected; look again")
 
 
-def _kill(chosen: JobFilter) -> ActionResult:
-    return service().kill(chosen)
+def done(action: Action, chosen: JobFilter, *, elsewhere: bool = False) -> Acted:
+    """Act, wait for the end, and write it down."""
+    acted = service().act(action, chosen, elsewhere=elsewhere, author=author())
+    _note(action, chosen, acted)
+    return acted
 
 
-def _rerun(chosen: JobFilter) -> ActionResult:
-    return service().rerun(chosen)
+def author() -> Author:
+    """Who asks, from where."""
+    return Author(who=gate.caller().name, source=gate.address())
 
 
-def _copy(chosen: JobFilter) -> Copied:
-    return service().copy(chosen)
-
-
-def _delete(chosen: JobFilter) -> ActionResult:
-    return service().delete(chosen)
-
-
-def _clear(chosen: JobFilter) -> ActionResult:
-    return service().clear(chosen)
-
-
-_ACTIONS: Final[Mapping[Action, Callable[[JobFilter], ActionResult | Copied]]] = {
-    Action.KILL: _kill,
-    Action.RERUN: _rerun,
-    Action.COPY: _copy,
-    Action.DELETE: _delete,
-    Action.CLEAR: _clear,
-}
+def _note(action: Action, chosen: JobFilter, acted: Acted) -> None:
+    """Into the audit: what was said, and how far it came while the caller waited; the operation has the rest."""
+    detail: dict[str, Any] = {}
+    if chosen.ids is not None:
+        detail |= {"ids": list(chosen.ids[:100]), "given": len(chosen.ids)}
+    if said := filters.words(chosen):
+        detail["filter"] = said
+    outcome = "ok"
+    if acted.operation is not None:
+        detail |= {"operation": acted.operation.operation_id}
+        outcome = acted.operation.state.value if acted.operation.ended_at is None else "ok"
+    auditing.note(f"jobs.{action}", detail, rows=acted.result.changed, outcome=outcome)

@@ -1,16 +1,22 @@
 """The server about itself: alive, who it is, what the counters say, who you are to it."""
 
 import time
+from typing import Annotated, Any, Final
 
 from flask import Blueprint, Response
+from pydantic import Field
 
+from jobs.model import WAITING_LIMIT
+from jobs.spends import NONE, Percentiles
 from web import gate
 from web.accounts import Scope, needs
-from web.api.answering import answer, of_summary
+from web.api.answering import answer, number, of_summary
 from web.api.asking import Query, query_of
 from web.rooms import rooms, service
 
 blueprint = Blueprint("server", __name__)
+
+HOUR_S: Final = 3600
 
 
 class SummaryQuery(Query):
@@ -19,6 +25,13 @@ class SummaryQuery(Query):
     job_type: str | None = None
     batch: str | None = None
     by_batch: bool = False
+
+
+class HistoryQuery(Query):
+    """How many hours back, of which job type."""
+
+    hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+    job_type: str | None = None
 
 
 def healthz() -> Response:
@@ -51,6 +64,52 @@ def summary() -> Response:
     by_batch = asked.by_batch or asked.batch is not None
     found = service().summary(asked.job_type, asked.batch, by_batch)
     return answer({"summary": [of_summary(one) for one in found]})
+
+
+@blueprint.get("/history")
+@needs(Scope.READ)
+def history() -> Response:
+    """Jobs by the hour of their latest move: by status and job type, and how long those that finished took."""
+    asked = query_of(HistoryQuery)
+    rows, last = service().history(asked.hours)
+    first = last - asked.hours + 1
+    spent = service().hour_percentiles(first)
+    hours = {hour: _empty_hour(hour, spent.get(hour, NONE)) for hour in range(first, last + 1)}
+    for row in rows:
+        if row.hour in hours and asked.job_type in (None, row.job_type):
+            hours[row.hour]["rows"].append(
+                {
+                    "job_type": row.job_type,
+                    "status": int(row.status),
+                    "jobs": row.jobs,
+                    "count": number(row.return_count),
+                    "spend_s": row.spend_s,
+                }
+            )
+    return answer({"hours": list(hours.values())})
+
+
+def _empty_hour(hour: int, spent: Percentiles) -> dict[str, Any]:
+    return {"begin_at": hour * HOUR_S, **spent._asdict(), "rows": []}
+
+
+@blueprint.get("/waiting")
+@needs(Scope.READ)
+def waiting() -> Response:
+    """What waits and what for: a row for all jobs of a type that ask for the same."""
+    rows = [
+        {
+            "job_type": row.job_type,
+            "tag": row.tag,
+            "avoid": sorted(row.avoid),
+            "ready": row.ready,
+            "backing_off": row.backing_off,
+            "code": row.because.code.value,
+            "text": row.because.text,
+        }
+        for row in service().waiting_lanes()
+    ]
+    return answer({"waiting": rows, "limit": WAITING_LIMIT})
 
 
 @blueprint.get("/me")
