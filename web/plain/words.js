@@ -3,6 +3,7 @@
 
 const WORDS = {
   en: {
+    not_built: "This is the plain page: the dashboard was not built. To build it, then start mj up again:",
     sign_in: "Sign in", sign_out: "Sign out", token: "Token",
     sign_in_how: "Open the link that mj up printed, or paste the token from the file “token” in the server's home.",
     sign_in_refused: "That was not accepted. A link works once and only for a short time; the token goes on working.",
@@ -23,6 +24,7 @@ const WORDS = {
     state_refused: "refused us", state_unfit: "cannot run jobs",
   },
   zh: {
+    not_built: "这是简易页面: 仪表盘尚未构建. 构建后重新启动 mj up:",
     sign_in: "登录", sign_out: "退出", token: "令牌",
     sign_in_how: "请打开 mj up 打印的链接, 或粘贴服务器主目录中 token 文件里的令牌.",
     sign_in_refused: "未被接受. 链接只能使用一次且很快过期, 令牌可一直使用.",
