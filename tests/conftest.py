@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import make_home
+from tests.support import databases, network, wait
 from tests.support import hosts as support_hosts
-from tests.support import network, wait
 from tests.support.hosts import Hosts, children
 
 
@@ -31,6 +31,21 @@ def namespace(sshd: None) -> Iterator[network.Namespace]:
     """A network namespace with a link to it that can be cut without a word."""
     require(network.missing())
     with network.namespace() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def database_servers() -> Iterator[None]:
+    """Ends the private database servers that tests started."""
+    yield
+    databases.stop_all()
+
+
+@pytest.fixture(params=databases.KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path, database_servers: None) -> Iterator[databases.Database]:
+    """A fresh, migrated database of every kind; skips, loudly, where a kind's server is not installed; on CI fails."""
+    require(databases.missing(request.param))
+    with databases.a_database(request.param, tmp_path) as made:
         yield made
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from jobs.model import JobFilter, PendingReturn
 from jobs.status import Status
-from orchestrator.returns import Returns, show_entries
+from orchestrator.return_warm import show_entries
+from orchestrator.returns import Lines, Returns
 from tests.support import store_kit, wait
 from tests.support.processes import processes_below
-from tests.support.store_kit import Room
+from tests.support.store_kit import Room, ok
 
 Start = Callable[..., Returns]
 
@@ -26,7 +28,7 @@ def start(room: Room, leak_check: None) -> Iterator[Start]:
     started: list[Returns] = []
 
     def begin() -> Returns:
-        returns = Returns(room.service, room.home / "returns", room.home / "logs", threads=2)
+        returns = Returns(room.service, room.home / "returns", room.home / "logs", places=2)
         started.append(returns)
         returns.start()
         return returns
@@ -216,3 +218,59 @@ def test_files_of_earlier_calls_stay_and_links_follow_the_version(tmp_path: Path
     (cwd / "kept").write_text("mine")
     show_entries(tmp_path / "v1", cwd)
     assert {path.name for path in cwd.iterdir()} == {"kept", "only1.txt"}
+
+
+# -------------------------------------------------------------------------------------- no type waits for another
+
+HANGS = "import time\ndef work(data):\n    time.sleep(1000)\n"
+
+
+def returning(room: Room, job_type: str, code: str, count: int) -> list[int]:
+    """So many jobs of a type whose return_main is due."""
+    room.service.publish_folder(job_type, room.folder(job_type, {"return_main.py": code}))
+    jobs = room.submit(count, job_type)
+    claimed = room.claim(*jobs, version=room.service.current_versions()[job_type].version)
+    room.report(*[("end", one.job_id, one.attempt, ok(return_data="1")) for one in claimed])
+    return jobs
+
+
+def test_types_that_hang_do_not_hold_up_the_others(room: Room, start: Start) -> None:
+    for number in range(3):
+        returning(room, f"hang{number}", HANGS, 60)
+    start()
+    wait.until(lambda: len(room.service.jobs(JobFilter(status=frozenset({Status.RETURNING}))).jobs) >= 50)
+    quick = returning(room, "quick", "def work(data):\n    pass\n", 120)
+    wait.until(lambda: all(ended(room, job) for job in quick), timeout_s=60)
+    assert {room.service.job(job).job.status for job in quick} == {Status.DONE}
+
+
+def a_call(job_type: str, job_id: int) -> PendingReturn:
+    return PendingReturn(job_id, 1, job_type, 0, "1", 1)
+
+
+def test_each_type_has_a_place_and_the_shared_ones_go_to_who_has_fewest() -> None:
+    lines = Lines(places=2)
+    for number in range(10):
+        lines.add(a_call("many", number))
+    begun = [lines.begin() for _ in range(3)]
+    assert [call and call.job_id for call in begun] == [0, 1, None]
+    lines.add(a_call("other", 77))
+    lines.add(a_call("third", 88))
+    assert {call.job_type for call in (lines.begin(), lines.begin()) if call} == {"other", "third"}
+    assert lines.begin() is None
+    lines.end("many")
+    lines.end("other")
+    lines.end("third")
+    lines.add(a_call("other", 78))
+    following = lines.begin()
+    assert following is not None
+    assert following.job_type == "other"
+
+
+def test_a_type_with_enough_calls_taken_is_left_in_the_store() -> None:
+    lines = Lines(places=1)
+    for number in range(25):
+        assert lines.full() == []
+        lines.add(a_call("many", number))
+    assert lines.full() == ["many"]
+    assert [call.job_id for call in lines.drain()] == list(range(25))

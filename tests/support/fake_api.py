@@ -24,6 +24,8 @@ class FakeApi:
         self.done: list[int] = []
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.instead: list[Instead | Callable[[_Handler], None]] = []
+        #: (method, path) → what to answer there instead of nothing; a list is used up, its last stays.
+        self.canned: dict[tuple[str, str], Any] = {}
         self.log = {"head": "printed\n", "tail": "", "total": 8}
         self.keys: dict[str, dict[str, Any]] = {}
         #: Called with each new job; answers the result to finish it with at once, or raises to fail it, or None.
@@ -150,6 +152,24 @@ class FakeApi:
                 self.jobs[job_id].update(status=-1, reason="killed")
         return {"matched": len(ids), "changed": len(ids), "skipped": {"running": 0}}
 
+    def said(self, method: str, path: str) -> Any:
+        answers = self.canned[method, path]
+        if not isinstance(answers, list):
+            return answers
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def bulk(self, body: dict[str, Any]) -> dict[str, Any]:
+        wanted = body.get("filter", {"ids": body.get("ids")})
+        ids = [
+            job_id
+            for job_id, job in self.jobs.items()
+            if all(job_id in value if name == "ids" else str(job[name]) == str(value) for name, value in wanted.items())
+        ]
+        if body.get("dry_run"):
+            return {"action": body["action"], "matched": len(ids), "changed": len(ids), "skipped": {}}
+        done = {**self.act({"action": body["action"], "ids": ids}), "action": body["action"], "state": "done"}
+        return {**done, "operation_id": 1}
+
     def publish(self, name: str, archive: bytes) -> dict[str, Any]:
         versions = self.types.setdefault(name, [])
         changed = not versions or versions[-1] != archive
@@ -186,6 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send(*instead)
         elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self.send_json(401, _error("not_signed_in", "a token is needed"))
+        elif (self.command, path := urlsplit(self.path).path) in self.api.canned:
+            self.send_json(200, self.api.said(self.command, path))
         else:
             self._route(body)
 
@@ -199,8 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send(200, api.results(json.loads(body)), {"Content-Type": "application/x-ndjson"})
             case ["jobs"], "GET":
                 self.send_json(200, api.page(query))
-            case ["jobs", "actions"], "POST":
-                self.send_json(200, api.act(json.loads(body)))
+            case ["jobs", "bulk"], "POST":
+                self.send_json(200, api.bulk(json.loads(body)))
             case ["jobs", job_id], "GET" if int(job_id) in api.jobs:
                 self.send_json(200, api.jobs[int(job_id)])
             case ["job_types"], "GET":

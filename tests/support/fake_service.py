@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jobs import submitting
+from jobs.doors.actions import Acted
 from jobs.errors import Conflict, InvalidInput, NotFound, UnknownJobType
 from jobs.model import (
+    Action,
     ActionResult,
     Attempt,
     AuditEntry,
     Choice,
-    Copied,
     Job,
     JobDetail,
     JobFilter,
@@ -29,6 +30,7 @@ from jobs.model import (
     ReportAnswer,
     ResultPage,
     ResultRow,
+    Sort,
     Submission,
     Submitted,
     Summary,
@@ -36,6 +38,7 @@ from jobs.model import (
 )
 from jobs.status import TERMINAL, Reason, Status
 from remote_runner.protocol import Record
+from tests.support.fake_doors import FakeCommands, FakePeople
 
 
 class FakeService:
@@ -59,6 +62,8 @@ class FakeService:
         self.failure: Exception | None = None
         self.token_checks = 0
         self._changed = threading.Condition()
+        self.people = FakePeople(self._token_lives)
+        self.commands = FakeCommands()
 
     # ------------------------------------------------------------------------------------------------------------ jobs
 
@@ -103,7 +108,17 @@ class FakeService:
             self.finished.append(row)
             self._changed.notify_all()
 
-    def jobs(self, chosen: JobFilter | None = None, size: int = 50, after: int | None = None) -> Page:
+    def now(self) -> float:
+        return time.time()
+
+    def jobs(
+        self,
+        chosen: JobFilter | None = None,
+        size: int = 50,
+        after: int | None = None,
+        order: Sort = Sort.ID_DOWN,
+    ) -> Page:
+        assert order == Sort.ID_DOWN, "the fake sorts nothing"
         submitting.check_page(size, after)
         wanted = chosen or JobFilter()
         found = [
@@ -179,22 +194,23 @@ class FakeService:
             for (name, part), counts in groups.items()
         ]
 
-    def kill(self, which: Sequence[int] | JobFilter) -> ActionResult:
-        return self._act(which, {Status.WAITING, Status.RUNNING})
+    def act(self, action: Action, which: Sequence[int] | JobFilter, **_: object) -> Acted:
+        fitting = {
+            Action.KILL: {Status.WAITING, Status.RUNNING},
+            Action.RERUN: set(TERMINAL),
+            Action.DELETE: set(Status) - {Status.RUNNING},
+        }
+        if action == Action.COPY:
+            return self._copy(which)
+        return Acted(self._act(which, fitting[action]), [], None)
 
-    def rerun(self, which: Sequence[int] | JobFilter) -> ActionResult:
-        return self._act(which, set(TERMINAL))
-
-    def delete(self, which: Sequence[int] | JobFilter) -> ActionResult:
-        return self._act(which, set(Status) - {Status.RUNNING})
-
-    def copy(self, which: Sequence[int] | JobFilter) -> Copied:
+    def _copy(self, which: Sequence[int] | JobFilter) -> Acted:
         found = self._chosen(which)
         first = len(self.all_jobs) + 1
         for at, job in enumerate(found, first):
             self.all_jobs[at] = job_of(at, job_type=job.job_type, batch=job.batch)
             self.inputs[at] = self.inputs[job.job_id]
-        return Copied(len(found), list(range(first, first + len(found))))
+        return Acted(ActionResult(len(found), len(found), {}), list(range(first, first + len(found))), None)
 
     def _act(self, which: Sequence[int] | JobFilter, fitting: set[Status]) -> ActionResult:
         self._fail()
@@ -280,6 +296,13 @@ class FakeService:
                 )
                 return True
         return False
+
+    def _token_lives(self, name: str) -> bool:
+        now = time.time()
+        return any(
+            one.name == name and one.revoked_at is None and (one.expires_at is None or one.expires_at > now)
+            for one in self.token_rows.values()
+        )
 
     def create_code(self, *, scopes: Iterable[str] = ("admin",), lifetime_s: float = 600.0) -> str:
         code = secrets.token_hex(8)

@@ -19,9 +19,10 @@ class FakeSession:
         self.started = self.stopped = False
         self.outbox: list[protocol.Assignment] = []
         self.sent: list[AttemptKey] = []
+        self.exclusive: set[str] = set()
         self.killed: list[AttemptKey] = []
         self.agreed: list[int] = []
-        self.recalls = self.wanted_runner = self.polls = 0
+        self.recalls = self.wanted_runner = self.polls = self.sweeps = self.purges = 0
         self.deploys: list[tuple[str, int]] = []
 
     # what the engine asks
@@ -43,8 +44,11 @@ class FakeSession:
     def join(self, timeout_s: float) -> None:
         pass
 
-    def assign(self, jobs: Sequence[protocol.Assignment], versions: Iterable[protocol.Version]) -> None:
+    def assign(
+        self, jobs: Sequence[protocol.Assignment], versions: Iterable[protocol.Version], exclusive: Iterable[str] = ()
+    ) -> None:
         self.outbox += jobs
+        self.exclusive |= set(exclusive)
         if self.agreed:
             self.carry()
 
@@ -78,6 +82,12 @@ class FakeSession:
 
     def poll(self) -> None:
         self.polls += 1
+
+    def sweep(self) -> None:
+        self.sweeps += 1
+
+    def purge(self) -> None:
+        self.purges += 1
 
     # what a test makes happen
 

@@ -267,11 +267,17 @@ class Hosts:
                     "PrintMotd no",
                     "MaxStartups 100",
                     "LogLevel VERBOSE",
+                    *self._quiet_login(lines),
                 ]
             )
             + "\n"
         )
         return [str(sshd_path()), "-D", "-e", "-f", str(config)]
+
+    def _quiet_login(self, lines: Sequence[str]) -> list[str]:
+        """An empty home for our own account: its login files are a person's, and slow or locked as they please."""
+        said = [line.removeprefix("SetEnv ") for line in lines if line.startswith("SetEnv ")]
+        return [f"Match User {getpass.getuser()}", " ".join(["SetEnv", f"HOME={self.home}", *said])]
 
     def _in_namespace(self) -> list[str]:
         """Run with our account files in the places of the machine's."""

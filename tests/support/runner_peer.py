@@ -91,8 +91,11 @@ class ReportListener:
 class Peer:
     """One server as one runner sees it. Records are stored in memory and acknowledged, unless told otherwise."""
 
-    def __init__(self, python: str, bundle: str, root: Path) -> None:
-        self.python = python
+    def __init__(self, python: str | list[str], bundle: str, root: Path, owner: int | None = None) -> None:
+        """``python``: the interpreter, or the command line that starts it, as another account perhaps: ``owner``."""
+        self._owner = owner
+        self._command = [python] if isinstance(python, str) else python
+        self.python = self._command[-1]
         self.bundle = bundle
         self.root = root
         self.key = secrets.token_bytes(32)
@@ -104,6 +107,7 @@ class Peer:
         self.versions: dict[str, Version] = {}
         self.is_storing = True
         self.is_answering = True
+        self.is_ponging = True
         self.stop: list[list[int]] = []
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,11 +119,16 @@ class Peer:
 
     # -- the channel
 
-    def attach(self, *, url: str | None = "", limit: int = 2, linger_s: float = 20, orphan_s: float = 600) -> None:
-        """Open the channel and exchange hellos. ``url``: None for no reports, "" for our own listener."""
+    def attach(
+        self, *, url: str | None = "", limit: int = 2, linger_s: float = 20, orphan_s: float = 600, **more: Any
+    ) -> None:
+        """Open the channel and exchange hellos. ``url``: None for no reports, "" for our own listener.
+
+        ``more``: further keys of the hello, such as ``silence_s`` and ``env``.
+        """
         token = secrets.token_hex(8)
         self._process = subprocess.Popen(
-            [self.python, "-I", self.bundle, "attach", "--root", str(self.root), "--token", token],
+            [*self._command, "-I", self.bundle, "attach", "--root", str(self.root), "--token", token],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -139,6 +148,7 @@ class Peer:
                 "url": self.listener.url if url == "" else url,
                 "linger_s": linger_s,
                 "orphan_s": orphan_s,
+                **more,
             }
         )
         self.wait(lambda: self.hello, "the runner's hello")
@@ -180,6 +190,9 @@ class Peer:
                 self._take_records(message["runner"], message["records"], "channel")
             self.messages.append(message)
             self._changed.notify_all()
+        if message["t"] == "ping" and self.is_ponging:
+            with contextlib.suppress(BrokenPipeError, Detached):
+                self.send({"t": "pong", "n": message["n"]})
         if message["t"] == "records" and self.is_storing:
             last = max(row[0] for row in message["records"])
             with contextlib.suppress(BrokenPipeError, Detached):  # then they come again
@@ -243,19 +256,24 @@ class Peer:
 
     # -- what a server would do
 
-    def publish(self, job_type: str, version: int, files: dict[str, str], **settings: Any) -> str:
+    def publish(
+        self, job_type: str, version: int, files: dict[str, str], *, exclusive: bool = False, **settings: Any
+    ) -> str:
         """Put a version into the root and tell the runner; its ref."""
         staged = self.root / "stage" / f"{job_type}-{version}"
         for name, text in files.items():
             path = staged / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        if self._owner is not None:
+            for path in (staged.parent, staged, *staged.rglob("*")):
+                os.chown(path, self._owner, self._owner)
         whole = digest.of_folder(str(staged))
         folder = f"versions/{job_type}/{version}-{whole[:16]}"
         self.verb("seal", f"stage/{job_type}-{version}", folder, whole)
         ref = f"{job_type}@{version}"
         settings = {"timeout_s": None, "env": {}, "fresh_process": False, "max_jobs_per_worker": 0, **settings}
-        self.know(ref, Version(job_type, version, folder, whole, **settings))
+        self.know(ref, Version(job_type, version, folder, whole, **settings), exclusive=exclusive)
         return ref
 
     @property
@@ -263,14 +281,14 @@ class Peer:
         """The id the next job gets."""
         return self._count + 1
 
-    def know(self, ref: str, version: Version) -> None:
+    def know(self, ref: str, version: Version, *, exclusive: bool = False) -> None:
         self.versions[ref] = version
-        self.send({"t": "versions", "versions": {ref: list(version)}})
+        self.send({"t": "versions", "versions": {ref: list(version)}, "exclusive": [ref] if exclusive else []})
 
     def verb(self, name: str, *arguments: str) -> dict[str, Any]:
         """Run a verb of the bundle to its end; its JSON answer."""
         done = subprocess.run(
-            [self.python, "-I", self.bundle, name, "--root", str(self.root), *arguments],
+            [*self._command, "-I", self.bundle, name, "--root", str(self.root), *arguments],
             capture_output=True,
             check=False,
         )

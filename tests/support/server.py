@@ -18,6 +18,9 @@ QUICK = {"poll_s": 1, "linger_s": 3, "lost_after_s": 60}
 class RunningServer:
     """See the module. ``home`` outlives ``stop`` and ``kill``, so that another life can follow."""
 
+    #: The module that is run: the command ``mj``, or something that behaves like it.
+    entrance = "orchestrator.cli"
+
     def __init__(self, home: Path, inventory: str, **settings: object) -> None:
         self.home = home
         self.jobs = home / "jobs"
@@ -28,14 +31,29 @@ class RunningServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "RunningServer":
+        """Up and listening when this returns."""
+        self.begin()
+        wait.until(self._listens, what="mj up", timeout_s=60)
+        return self
+
+    def begin(self) -> None:
+        """Start the process; a standby listens only when its turn comes."""
         lines = [f"{name}: {value}" for name, value in self._settings.items()]
         (self.home / "config.yml").write_text("\n".join(lines) + "\n")
         (self.home / "url").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "orchestrator.cli", "up", "--home", str(self.home)]
+        command = [sys.executable, "-m", self.entrance, "up", "--home", str(self.home)]
         with (self.home / "up.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        wait.until(self._listens, what="mj up")
-        return self
+
+    def wait_active(self, timeout_s: float) -> None:
+        wait.until(self._listens, what="mj up", timeout_s=timeout_s)
+
+    def wait_end(self, timeout_s: float = 30) -> int:
+        """Its exit code, when it has ended by itself."""
+        assert self._process is not None
+        code = self._process.wait(timeout_s)
+        self._process = None
+        return code
 
     @property
     def pid(self) -> int:

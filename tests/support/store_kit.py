@@ -1,11 +1,8 @@
 """A jobs room for tests: a store in a temporary folder, a clock that stands still, job folders made of texts."""
 
 import json
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from functools import cache
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from jobs.model import Claimed, Pick, ReportAnswer, ReturnAnswer, ReturnOutcome,
 from jobs.service import JobService
 from jobs.store import Store
 from remote_runner.protocol import Record
+from tests.support.databases import Database, a_database
 
 PLAIN_MAIN = "def work(*args, **kwargs):\n    return 1\n"
 
@@ -32,15 +30,18 @@ class StillClock:
 
 
 class Room:
-    """A service with everything below one folder, and the few sentences tests say most."""
+    """A service on a database, with everything else below one folder, and the few sentences tests say most."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, database: Database) -> None:
         self.home = home
-        self.url = f"sqlite:///{home}/multijob.db"
+        self.database = database
         self.clock = StillClock()
         self.seq = 0
-        (home / "multijob.db").write_bytes(_empty_database())
         self.open()
+
+    @property
+    def url(self) -> str:
+        return self.database.url
 
     def open(self) -> None:
         """As at the start of the server; after ``close`` a restart."""
@@ -91,26 +92,18 @@ class Room:
 
     def sql(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Straight to the database, past every door."""
-        with closing(sqlite3.connect(self.home / "multijob.db", timeout=10)) as conn, conn:
-            return conn.execute(statement, parameters).fetchall()
-
-
-@cache
-def _empty_database() -> bytes:
-    """A migrated database; migrating anew for every test would be most of its time."""
-    with tempfile.TemporaryDirectory() as folder:
-        Store.open(f"sqlite:///{folder}/multijob.db").close()
-        return Path(folder, "multijob.db").read_bytes()
+        return self.database.sql(statement, parameters)
 
 
 @contextmanager
-def a_room(home: Path) -> Iterator[Room]:
-    """An open room, closed at the end."""
-    room = Room(home)
-    try:
-        yield room
-    finally:
-        room.close()
+def a_room(home: Path, database: Database | None = None) -> Iterator[Room]:
+    """An open room, closed at the end; on a SQLite database of its own, if not on the one given."""
+    with ExitStack() as stack:
+        room = Room(home, database or stack.enter_context(a_database("sqlite", home)))
+        try:
+            yield room
+        finally:
+            room.close()
 
 
 def ok(result: Any = 1, **more: Any) -> dict[str, Any]:

@@ -1,140 +1,28 @@
 """engine.Engine with a real store and sessions that do nothing: every step is taken by hand, no thread runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inventory.file import Inventory
-from inventory.machine import Machine
 from jobs.errors import StoreUnavailable
-from jobs.model import JobFilter, MachineState, MachineView
+from jobs.model import JobFilter, MachineState
 from jobs.status import Reason, Status
 from orchestrator import deploy
-from orchestrator.engine import Engine
 from orchestrator.events import (
     Beat,
     Deployed,
     DeployFailed,
-    Event,
-    InventoryChanged,
-    KillAsked,
     Loaded,
     Published,
-    ReportStored,
-    Submitted,
     Told,
     Trouble,
 )
-from orchestrator.fleet import END_LOOK_S, Timing
-from orchestrator.roster import Member
 from tests.support import store_kit
-from tests.support.fake_session import FakeSession
 from tests.support.samples import a_load
-from tests.support.store_kit import Room, failed, ok
-
-LOST_AFTER_S = 100.0
-
-
-class HandClock:
-    """Both clocks stand still until told."""
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self.now_s = 1000.0
-
-    def time(self) -> float:
-        return self._room.clock.now
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def forward(self, seconds: float) -> None:
-        self.now_s += seconds
-        self._room.clock.forward(seconds)
-
-
-class Stage:
-    """An engine whose beats are taken by hand."""
-
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self.clock = HandClock(room)
-        self.made: list[FakeSession] = []
-        self.machines: dict[str, Machine] = {}
-        self.begin()
-
-    def begin(self, **machines: dict[str, Any]) -> None:
-        """A new engine on the same store, as after a restart; its threads are not started."""
-        self.made.clear()
-        timing = Timing(poll_s=30.0, lost_after_s=LOST_AFTER_S, grace_s=10.0)
-        self.engine = Engine(self.room.service, self._session, timing, self.clock)  # type: ignore[arg-type]
-        service, tell = self.room.service, self.engine.tell
-        service.on_submitted = lambda lanes: tell(Submitted({lane: -first for lane, first in lanes.items()}))
-        service.on_reported = lambda machine_id, items: tell(ReportStored(machine_id, items))
-        service.on_kill = lambda machine_id, keys: tell(KillAsked(machine_id, keys))
-        service.on_published = lambda *_: tell(Published())
-        self.machines = {name: Machine(machine_id=name, **facts) for name, facts in machines.items()}
-        fleet = self.engine._fleet
-        fleet.learn_versions(service.current_versions())
-        fleet.take_over(Inventory(self.machines), service.open_attempts())
-
-    def _session(self, machine: Machine, tell: Any) -> FakeSession:
-        self.made.append(FakeSession(machine, tell))
-        return self.made[-1]
-
-    def session(self, name: str = "m1") -> FakeSession:
-        """The machine's newest session."""
-        return [session for session in self.made if session.machine.machine_id == name][-1]
-
-    def member(self, name: str = "m1") -> Member:
-        return self.engine._fleet.members[name]
-
-    def change(self, name: str = "m1", **facts: Any) -> None:
-        """Edit a line of the inventory."""
-        self.machines[name] = replace(self.machines.get(name, Machine(machine_id=name)), **facts)
-        self.engine.tell(InventoryChanged(Inventory(dict(self.machines))))
-        self.beat()
-
-    def remove(self, name: str = "m1") -> None:
-        del self.machines[name]
-        self.engine.tell(InventoryChanged(Inventory(dict(self.machines))))
-        self.beat()
-
-    def beat(self, *events: Event) -> None:
-        """Everything that has been told, until nothing is left to be taken."""
-        for event in events:
-            self.engine.tell(event)
-        while not self.engine._inbox.empty():
-            self.engine.beat(self.engine._next_events())
-
-    def tick(self, seconds: float = 1.0) -> None:
-        self.clock.forward(seconds)
-        self.beat(Beat())
-
-    def ready(self, name: str = "m1") -> FakeSession:
-        """The machine connects, has all folders, and its runner answers and is compared."""
-        session = self.session(name)
-        versions = self.room.service.current_versions().values()
-        session.connected(
-            versions={one.job_type: frozenset({deploy.version_name(one.version, one.node_digest)}) for one in versions}
-        )
-        session.runner_up(len(self.made) * 100)
-        self.beat()
-        return session
-
-    def views(self) -> list[MachineView]:
-        """The machines as people see them at the next beat."""
-        self.room.store.write(lambda _: None)  # what was on its way has arrived
-        self.tick()
-        self.room.store.write(lambda _: None)
-        return self.room.service.machines()
-
-    def open(self) -> list[int]:
-        return [attempt.job_id for attempt in self.room.service.open_attempts()]
+from tests.support.stage import END_LOOK_S, LOST_AFTER_S, Stage, store_away
+from tests.support.store_kit import failed, ok
 
 
 @pytest.fixture
@@ -142,25 +30,6 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     with store_kit.a_room(tmp_path) as room:
         room.job_type("crawl")
         yield Stage(room)
-
-
-@contextmanager
-def store_away(stage: Stage) -> Iterator[None]:
-    """The database can be read and not written, and refuses at once."""
-    writer = stage.room.store._writer
-    right = writer._engine
-
-    class Away:
-        def connect(self) -> Any:
-            raise StoreUnavailable("a test said so")
-
-    writer.submit(lambda _: None).result()  # nothing is on its way
-    writer._disconnect()
-    writer._engine = Away()  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        writer._engine = right
 
 
 # ------------------------------------------------------------------------------------------------------ the usual day

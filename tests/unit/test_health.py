@@ -1,6 +1,8 @@
 """Answers of machines, read: whole ones, strange ones, broken ones. And the scripts, run by every shell here."""
 
+import getpass
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +17,7 @@ MARK = "c0ffee"
 FACTS = {
     "root": "/home/u/.multijob/s1", "python": "/usr/bin/python3", "version": "3.9.2", "platform": "linux-x86_64",
     "cores": 4, "memory_mb": 8000, "disk_mb": 100000, "hostname": "h", "user": "u", "rsync": True,
-    "ends_at_logout": False, "runners": ["abc"], "versions": {"crawl": ["1-aa"]}, "journals": True,
+    "after_logout": "stays", "runners": ["abc"], "versions": {"crawl": ["1-aa"]}, "journals": True,
 }  # fmt: skip
 POLL = """load 0.52 0.40 0.30 1/100 999
 stat cpu 100 0 100 700 100 0 0 0 0 0
@@ -82,7 +84,7 @@ def test_a_system_without_proc_is_read_as_far_as_it_goes() -> None:
     assert (load.load1, load.cpu_ratio, load.memory_free_mb) == (1.52, None, 0)
 
 
-@pytest.mark.parametrize("text", ["load x", "mem MemTotal: x", "stat cpu a b c d"])
+@pytest.mark.parametrize("text", ["load x", "load nan", "load inf", "load -1", "mem MemTotal: x", "stat cpu a b c d"])
 def test_a_strange_poll_is_a_protocol_error(text: str) -> None:
     with pytest.raises(ProtocolError):
         health.parse_poll(_framed(f"{text} y" if text.startswith("load") else text), MARK, None)
@@ -122,6 +124,40 @@ def test_an_older_python_is_named(python: Path, tmp_path: Path) -> None:
     answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
     with pytest.raises(NodeUnfit, match=python.parts[-3]):
         health.parse_first_contact(answer, MARK)
+
+
+LOGIND = "[Login]\n#KillUserProcesses=no\nKillUserProcesses={kills}\nKillExcludeUsers={but}\n"
+
+
+@pytest.mark.parametrize(
+    ("kills", "but", "linger", "scope", "ends", "needs_scope"),
+    [
+        ("no", "", "no", True, False, False),
+        ("yes", "", "yes", True, False, True),
+        ("yes", "", "yes", False, True, False),
+        ("yes", "", "no", True, True, False),
+        ("yes", "{user}", "no", True, False, False),
+    ],
+    ids=["nothing is killed", "scope and linger", "linger without scope", "no linger", "this account is spared"],
+)
+def test_what_becomes_of_work_when_its_login_ends(
+    tmp_path: Path, kills: str, but: str, linger: str, scope: bool, ends: bool, needs_scope: bool
+) -> None:
+    user = getpass.getuser()
+    tools = {
+        "systemd-analyze": f"cat <<'X'\n{LOGIND.format(kills=kills, but=but.format(user=user))}X\n",
+        "loginctl": f"echo Linger={linger}\n",
+        "systemd-run": 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"\n' if scope else "exit 1\n",
+    }
+    for name, text in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    machine = Machine(machine_id="m", connection="local", root=str(tmp_path / "root"))
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = health.contact_command(machine, "s1", MARK)
+    answer = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+    contact = health.parse_first_contact(answer, MARK)
+    assert (contact.ends_at_logout, contact.needs_scope) == (ends, needs_scope)
 
 
 def test_no_python_at_all_is_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.model import MachineState, MachineView, Pick
 from jobs.service import JobService
+from tests.support.databases import a_database
 from tests.support.store_kit import Room, failed, ok
 from web.accounts import Accounts
 from web.app import WebOptions, create_app
@@ -38,7 +39,7 @@ class House(Room):
     def open(self) -> None:
         super().open()
         self.service = JobService(self.store, self.home / "jobs", self.home / "cache", self.clock, CHINA)
-        self.app = create_app(self.service, Accounts(self.service, b"secret", clock=self.clock), WebOptions())
+        self.app = create_app(self.service, Accounts(self.service, b"secret"), WebOptions())
         self.client = self.app.test_client()
 
     def token(self, *scopes: str) -> dict[str, str]:
@@ -83,11 +84,12 @@ class House(Room):
 
 @pytest.fixture
 def house(tmp_path):
-    house = House(tmp_path)
-    house.admin = house.token("admin")
-    house.job_type(files={"return_main.py": "def work(data):\n    pass\n", "sub/data.txt": "x"})
-    yield house
-    house.close()
+    with a_database("sqlite", tmp_path) as database:
+        house = House(tmp_path, database)
+        house.admin = house.token("admin")
+        house.job_type(files={"return_main.py": "def work(data):\n    pass\n", "sub/data.txt": "x"})
+        yield house
+        house.close()
 
 
 def check_fields(row: dict, fields: dict) -> None:

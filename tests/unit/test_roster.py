@@ -6,6 +6,7 @@ import pytest
 
 from inventory.machine import Machine
 from jobs.model import MachineState
+from orchestrator import looks
 from orchestrator.roster import Held, Member
 from tests.support.samples import a_contact, a_load
 
@@ -20,7 +21,7 @@ def ready(**changes: object) -> Member:
 
 def test_a_connected_machine_takes_work() -> None:
     assert ready().gate == ""
-    assert ready().view(1000.0).state is MachineState.READY
+    assert looks.view(ready(), 1000.0).state is MachineState.READY
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_what_it_holds_adds_up() -> None:
     member.hold((1, 1), HELD)
     member.hold((2, 1), HELD)
     member.started((1, 1))
-    view = member.view(1000.0)
+    view = looks.view(member, 1000.0)
     assert (view.running, view.assigned, member.held_s) == (1, 1, 1.0)
     member.let_go([(1, 1), (1, 1), (7, 7)])
     assert (len(member.held), member.held_s, member.running) == (1, 0.5, set())
@@ -73,6 +74,6 @@ def test_in_doubt_is_what_was_sent_and_the_runner_does_not_know() -> None:
 def test_closing_drains_first() -> None:
     member = ready(closed=True)
     member.hold((1, 1), HELD)
-    assert member.view(1000.0).state is MachineState.DRAINING
+    assert looks.view(member, 1000.0).state is MachineState.DRAINING
     member.let_go([(1, 1)])
-    assert member.view(1000.0).state is MachineState.CLOSED
+    assert looks.view(member, 1000.0).state is MachineState.CLOSED

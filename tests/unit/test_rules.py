@@ -7,7 +7,7 @@ import pytest
 
 from jobs import outcomes
 from jobs.outcomes import Outcome
-from jobs.rules import FREE_DEATHS, Move, OpenJob, retry_delay_s, settle
+from jobs.rules import FREE_DEATHS, Backoff, Move, OpenJob, settle
 from jobs.status import Reason, Status
 from remote_runner.protocol import RESULT_LIMIT_BYTES, Record
 from tests.support.store_kit import failed, ok
@@ -51,7 +51,8 @@ def test_t4_t5_success() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.ERROR, Reason.DIED, Reason.TIMEOUT, Reason.LOST])
 def test_t6_t7_retries_while_starts_are_left(reason: Reason) -> None:
-    assert moved(a_job(starts=1, limit_count=1), Outcome(reason)) == Move(Status.WAITING, reason, 1, NOW + 1.0)
+    due_at = NOW + Backoff().delay_s(1, 0.5, reason)
+    assert moved(a_job(starts=1, limit_count=1), Outcome(reason)) == Move(Status.WAITING, reason, 1, due_at)
     assert moved(a_job(starts=2, limit_count=1), Outcome(reason)) == Move(Status.FAILED, reason, 2, None)
     assert moved(a_job(starts=1, limit_count=0), Outcome(reason)) == Move(Status.FAILED, reason, 1, None)
 
@@ -85,13 +86,21 @@ def test_t10_t11_a_kill() -> None:
 
 def test_a_worker_that_dies_before_work_is_free_but_not_for_ever() -> None:
     unstarted = Outcome(Reason.DIED, started=False)
-    assert moved(a_job(limit_count=0), unstarted) == Move(Status.WAITING, Reason.DIED, 0, NOW + 1.0)
+    assert moved(a_job(limit_count=0), unstarted) == Move(Status.WAITING, Reason.DIED, 0, NOW + 5.0)
     assert moved(a_job(limit_count=0, attempt=FREE_DEATHS), unstarted) == Move(Status.FAILED, Reason.DIED, 1, None)
 
 
 def test_back_off_doubles_to_five_minutes_and_is_spread() -> None:
-    assert [retry_delay_s(tries, 0.5) for tries in (1, 2, 3, 9, 10, 99)] == [1, 2, 4, 256, 300, 300]
-    assert (retry_delay_s(10, 0.0), retry_delay_s(10, 1.0)) == (150, 450)
+    assert [Backoff().delay_s(tries, 0.5) for tries in (1, 2, 3, 9, 10, 99)] == [1, 2, 4, 256, 300, 300]
+    assert (Backoff().delay_s(10, 0.0), Backoff().delay_s(10, 1.0)) == (150, 450)
+
+
+def test_what_may_lie_with_the_machine_waits_longer_and_all_of_it_is_settable() -> None:
+    slow = Backoff(first_s=0.1, longest_s=2.0)
+    reasons = (Reason.ERROR, Reason.LOST, Reason.TIMEOUT, Reason.DIED)
+    waits = {reason: slow.delay_s(1, 0.5, reason) for reason in reasons}
+    assert waits == {Reason.ERROR: 0.1, Reason.LOST: 0.1, Reason.TIMEOUT: 0.2, Reason.DIED: 0.5}
+    assert slow.delay_s(50, 0.5, Reason.DIED) == 2.0
 
 
 # ------------------------------------------------------------------------------------------------------- what is heard

@@ -109,6 +109,44 @@ def test_purge_removes_all_also_what_is_read_only(tmp_path: Path) -> None:
     root = tmp_path / "root"
     wanted = stage(root, "stage/a")
     versions.seal(str(root), "stage/a", "versions/crawl/0-ab", wanted)
-    assert versions.purge(str(root)) == {"purged": True, "stopped": False}
+    (root / "run/journal").mkdir(parents=True)
+    (root / "run/journal/r1.jnl").write_text("12345")
+    answer = versions.purge(str(root))
+    assert (answer["purged"], answer["stopped"], answer["left"]) == (True, False, [])
+    told = {Path(one["path"]).name: (one["files"], one["bytes"]) for one in answer["removed"]}
+    assert told["run"] == (1, 5)
+    assert told["versions"][0] >= 1
     assert not root.exists()
-    assert versions.purge(str(root)) == {"purged": False}
+    assert versions.purge(str(root))["purged"] is False
+
+
+def test_purge_takes_the_folder_around_it_only_where_nothing_else_lies_in_that(tmp_path: Path) -> None:
+    for server in ("one", "two"):
+        (tmp_path / "around" / server).mkdir(parents=True)
+    versions.purge(str(tmp_path / "around" / "one"))
+    assert [path.name for path in (tmp_path / "around").iterdir()] == ["two"]
+    versions.purge(str(tmp_path / "around" / "two"))
+    assert not (tmp_path / "around").exists()
+
+
+def test_sweep_removes_what_dead_runners_left_by_age_and_by_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "JOURNALS_LIMIT_BYTES", 25)
+    journals, attempts = tmp_path / "run" / "journal", tmp_path / "run" / "attempts"
+    now = time.time()
+    for folder, name, days in [
+        (journals, "week", 8.0),
+        (journals, "much", 3.0),
+        (journals, "older", 2.0),
+        (journals, "young", 0.5),
+        (journals, "new", 0.0),
+        (attempts, "1-1.stdout", 8.0),
+        (attempts, "2-1.stdout", 1.0),
+    ]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x" * 10)
+        os.utime(folder / name, (now - days * 86400,) * 2)
+    versions.sweep(str(tmp_path), [])
+    assert sorted(path.name for path in journals.iterdir()) == ["new", "young"]
+    assert [path.name for path in attempts.iterdir()] == ["2-1.stdout"]

@@ -29,7 +29,7 @@ def test_every_sample_travels_as_a_frame(path: Path) -> None:
 def test_there_is_a_sample_of_every_kind() -> None:
     kinds = {json.loads(path.read_text()).get("t") for path in SAMPLES}
     documented = {"hello", "versions", "assign", "recall", "kill", "limit", "route", "stored", "leave"}
-    assert kinds >= documented | {"records", "trouble", "leaving"}
+    assert kinds >= documented | {"pong", "ping", "records", "trouble", "leaving"}
 
 
 @pytest.mark.parametrize("name", ["records", "report"])

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from jobs.model import Candidate
 from orchestrator.feed import Appetite
@@ -42,6 +43,14 @@ def test_a_tag_goes_only_where_it_is_carried_and_no_tag_anywhere() -> None:
     )
     assert {pick.job_id: pick.machine_id for pick in made.picks}[1] == "gpu"
     assert len(made.picks) == 3
+
+
+def test_a_lane_goes_to_no_machine_it_avoids_and_holds_up_no_other() -> None:
+    avoiding = replace(head((1, 9), (2, 9)), avoid=frozenset({"a"}))
+    plain = head((3, 0), (4, 0), lane_id=2)
+    picks = decide([avoiding, plain], [seat("a"), seat("b", slots=1)]).picks
+    assert {(pick.job_id, pick.machine_id) for pick in picks} == {(1, "b"), (3, "a"), (4, "a")}
+    assert decide([avoiding], [seat("a")]).picks == []
 
 
 def test_a_lane_nobody_serves_does_not_stand_in_the_way() -> None:

@@ -14,6 +14,7 @@ from multijob import (
     Conflict,
     Invalid,
     JobSet,
+    MultiJobError,
     NotAllowed,
     NotFound,
     Progress,
@@ -182,9 +183,11 @@ def test_jobs_come_page_by_page(api: FakeApi, client: Client) -> None:
 
 
 def test_actions_add_up_over_their_requests(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multijob.client.ACTION_SIZE", 2)
+    monkeypatch.setattr("multijob.actions.IDS_SIZE", 2)
     jobs = client.submit_many("crawl", range(5))
-    assert client.kill(jobs) == {"matched": 5, "changed": 5, "skipped": {"running": 0}}
+    done = client.kill(jobs)
+    assert (done.matched, done.changed, done.skipped, done.state) == (5, 5, {"running": 0}, "done")
+    assert done["changed"] == 5
     assert client.delete(1)["changed"] == 1
 
 
@@ -212,9 +215,18 @@ def test_each_refusal_has_its_error(api: FakeApi, client: Client, status: int, e
     assert str(caught.value) == {
         301: f"{api.url} redirects to https://there; use that address",
         400: "batch: said so",
+        401: "said so; use a token that is still valid; mj token list shows them",
+        403: "said so; use a token with that scope; mj token new makes one",
+        404: "said so; list what there is: client.jobs(), client.job_types(), client.machines()",
+        409: "said so; read what is there now, then ask anew",
         413: "batch: said so",
         422: "batch: said so",
-    }.get(status, "said so")
+        429: "said so; try again in 1 s",
+        500: "said so; the server's log says more under r-9",
+        503: "said so; try again in 1 s",
+    }.get(status)
+    assert isinstance(caught.value, MultiJobError)
+    assert caught.value.request_id == ("" if status == 301 else "r-9")
 
 
 def test_an_answer_that_is_no_json_is_a_server_error(api: FakeApi, client: Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 from jobs.model import MachineView, Pick
 from MultiJob import MultiJob
 from multijob import Client, Conflict, Invalid
+from tests.support.databases import a_database
 from tests.support.store_kit import Room, failed, ok
 from web.accounts import Accounts
 from web.app import create_app
@@ -39,12 +40,13 @@ class Server(Room):
 def api(tmp_path: Path) -> Iterator[Server]:
     home = tmp_path / "home"
     home.mkdir()
-    server = Server(home)
-    server.job_type("test_job")
-    server.serve()
-    yield server
-    server.listener.stop()
-    server.close()
+    with a_database("sqlite", home) as database:
+        server = Server(home, database)
+        server.job_type("test_job")
+        server.serve()
+        yield server
+        server.listener.stop()
+        server.close()
 
 
 @pytest.fixture
@@ -160,19 +162,19 @@ def typed(api: Server) -> Client:
 def test_bulk_by_filter(api: Server, typed: Client) -> None:
     typed.submit_many("test_job", range(4), batch="b1")
     typed.submit_many("test_job", range(2), batch="b2", tag="gpu")
-    assert typed.bulk("kill", batch="!b2", dry_run=True) == {"matched": 4, "changed": 4, "skipped": {}}
+    foreseen = typed.bulk("kill", batch="!b2", dry_run=True)
+    assert (foreseen.id, foreseen.matched, foreseen.changed, foreseen.skipped) == (None, 4, 4, {})
     assert api.status(1) == 0
     assert typed.bulk("kill", batch="!b2", expect=4)["changed"] == 4
     with pytest.raises(Conflict, match="4 jobs match now, 3 were expected"):
         typed.bulk("rerun", status="failed", expect=3)
-    assert typed.bulk("rerun", status="failed,waiting", job_type="test_job") == {
-        "matched": 6,
-        "changed": 4,
-        "skipped": {"waiting": 2},
-    }
+    again = typed.rerun(status=["failed", "waiting"], job_type="test_job")
+    assert (again.matched, again.changed, again.skipped) == (6, 4, {"waiting": 2})
     copied = typed.bulk("copy", tag="gpu")
-    assert copied["ids"] == [7, 8]
+    assert copied["ids"] == list(copied.jobs) == [7, 8]
     assert [row["id"] for row in typed.jobs(batch="b2", ids="5,7")] == [7, 5]
+    assert {one.id for one in typed.operations()} >= {again.id, copied.id}
+    assert typed.operation(again.id or 0).state == "done"
     assert typed.bulk("delete", ids=[1, 2, 99])["changed"] == 2
 
 

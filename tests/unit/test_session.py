@@ -16,7 +16,8 @@ from jobs.model import ReportAnswer
 from orchestrator import session as session_module
 from orchestrator.errors import NodeRefused, NodeUnfit, NodeUnreachable
 from orchestrator.events import Connected, Deployed, DeployFailed, Down, Loaded, MachineEvent, RunnerGone, RunnerUp
-from orchestrator.session import RETRY_FIRST_S, RETRY_LONGEST_S, RETRY_REFUSED_S, Session, Surroundings, next_wait_s
+from orchestrator.pace import Pace
+from orchestrator.session import Session, Surroundings
 from orchestrator.stream import StreamTerms
 from orchestrator.transport import Completed
 from remote_runner.bundle import Bundle
@@ -37,11 +38,12 @@ FACTS = {
     "hostname": "lab",
     "user": "worker",
     "rsync": True,
-    "ends_at_logout": False,
+    "after_logout": "stays",
     "runners": ["abc"],
     "versions": {},
     "journals": False,
 }
+USUAL = Pace()
 ONE = Assignment(1, 1, "crawl@0", '{"args":[]}')
 
 
@@ -83,6 +85,7 @@ class Life:
             ),
             report_port=1,
             report_url=None,
+            pace=Pace(retry_first_s=0.01, retry_longest_s=0.05),
         )
         self.session = Session(Machine(machine_id="m1"), around, self.told.put)
 
@@ -124,8 +127,6 @@ class Life:
 
 @pytest.fixture
 def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Life]:
-    monkeypatch.setattr(session_module, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(session_module, "RETRY_LONGEST_S", 0.05)
     monkeypatch.setattr(session_module, "WATCH_S", 0.02)
     made = Life(tmp_path)
     yield made
@@ -257,7 +258,7 @@ def test_a_poll_of_the_last_connection_does_not_break_this_one(life: Life) -> No
     life.heard(Down)
     life.heard(Connected)
     go.set()
-    wait.until(lambda: not life.session._polling.locked())
+    wait.until(lambda: not life.session._errands._polling.locked())
     life.session.poll()
     life.heard(Loaded)
     assert len(life.transports) == 2
@@ -302,16 +303,16 @@ def test_a_stopped_session_ends_and_says_nothing_more(life: Life) -> None:
 @pytest.mark.parametrize(
     ("before_s", "error", "lasted_s", "wait_s"),
     [
-        (0.0, NodeUnreachable("x"), 0.0, RETRY_FIRST_S),
+        (0.0, NodeUnreachable("x"), 0.0, USUAL.retry_first_s),
         (8.0, NodeUnreachable("x"), 1.0, 16.0),
-        (RETRY_LONGEST_S, NodeUnreachable("x"), 1.0, RETRY_LONGEST_S),
-        (RETRY_LONGEST_S, NodeUnreachable("x"), 3600.0, RETRY_FIRST_S),
+        (USUAL.retry_longest_s, NodeUnreachable("x"), 1.0, USUAL.retry_longest_s),
+        (USUAL.retry_longest_s, NodeUnreachable("x"), 3600.0, USUAL.retry_first_s),
         (1.0, NodeRefused("x", pause=False), 0.0, 2.0),
-        (1.0, NodeRefused("x", pause=True), 0.0, RETRY_REFUSED_S),
-        (1.0, NodeUnfit("x"), 3600.0, RETRY_REFUSED_S),
+        (1.0, NodeRefused("x", pause=True), 0.0, USUAL.retry_refused_s),
+        (1.0, NodeUnfit("x"), 3600.0, USUAL.retry_refused_s),
     ],
 )
 def test_waits_grow_and_a_long_life_begins_them_anew(
     before_s: float, error: Any, lasted_s: float, wait_s: float
 ) -> None:
-    assert next_wait_s(before_s, error, lasted_s) == wait_s
+    assert USUAL.next_wait_s(before_s, error, lasted_s) == wait_s

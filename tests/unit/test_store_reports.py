@@ -7,12 +7,13 @@ import pytest
 
 from jobs.model import Reported
 from jobs.status import Reason, Status
+from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room, failed, ok
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as room:
+def room(tmp_path: Path, database: Database) -> Iterator[Room]:
+    with a_room(tmp_path, database) as room:
         room.job_type("crawl")
         room.job_type("shop", return_main=True)
         yield room

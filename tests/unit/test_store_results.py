@@ -10,12 +10,13 @@ from jobs.errors import InvalidInput
 from jobs.model import ResultRow, Submission
 from jobs.store import results
 from jobs.submitting import merged
+from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room, failed, ok
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as room:
+def room(tmp_path: Path, database: Database) -> Iterator[Room]:
+    with a_room(tmp_path, database) as room:
         room.job_type()
         yield room
 

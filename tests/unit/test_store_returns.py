@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from jobs.status import Reason, Status
+from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room, ok
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as room:
+def room(tmp_path: Path, database: Database) -> Iterator[Room]:
+    with a_room(tmp_path, database) as room:
         room.job_type("shop", return_main=True)
         room.job_type("plain")
         yield room

@@ -1,30 +1,33 @@
 """The single writer and the database's own life: groups, neighbours, restarts, refusals, migrations."""
 
-import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, insert, text
+from sqlalchemy.pool import NullPool
 
 from jobs.errors import StoreTooNew, StoreUnavailable
 from jobs.store import Store, Tx, engines, migrate, schema
+from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room, ok
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as room:
+def room(tmp_path: Path, database: Database) -> Iterator[Room]:
+    with a_room(tmp_path, database) as room:
         room.job_type()
         yield room
 
 
 def put(key: str) -> Callable[[Tx], str]:
     def op(tx: Tx) -> str:
-        tx.conn.execute(text("INSERT INTO meta (key, value) VALUES (:key, '')"), {"key": key})
+        tx.conn.execute(insert(schema.meta), {"key": key, "value": ""})
         return key
 
     return op
@@ -50,7 +53,7 @@ class Gate:
 
 
 def keys(room: Room) -> list[str]:
-    return [row[0] for row in room.sql("SELECT key FROM meta ORDER BY key")]
+    return sorted(row[0] for row in room.sql("SELECT * FROM meta"))
 
 
 def test_operations_that_wait_together_share_one_commit(room: Room) -> None:
@@ -66,7 +69,7 @@ def test_operations_that_wait_together_share_one_commit(room: Room) -> None:
 
 def test_an_operation_that_raises_does_not_hurt_its_neighbours(room: Room) -> None:
     def breaks(tx: Tx) -> None:
-        tx.conn.execute(text("INSERT INTO meta (key, value) VALUES ('half', '')"))
+        put("half")(tx)
         raise KeyError("mine alone")
 
     gate = Gate(room.store)
@@ -78,6 +81,22 @@ def test_an_operation_that_raises_does_not_hurt_its_neighbours(room: Room) -> No
     with pytest.raises(KeyError, match="mine alone"):
         broken.result(10)
     assert keys(room) == ["a", "b"]
+
+
+def test_while_the_database_is_away_all_who_wait_are_told_at_once(room: Room) -> None:
+    """Not one after the other, each with a wait of its own."""
+    runs: list[int] = []
+
+    def away(_tx: Tx) -> None:
+        runs.append(1)
+        raise StoreUnavailable("locked")
+
+    gate = Gate(room.store)
+    futures = [room.store.submit_write(away) for _ in range(5)]
+    gate.open()
+    assert [type(future.exception(10)) for future in futures] == [StoreUnavailable] * 5
+    assert len(runs) == 1
+    assert room.store.write(put("a")) == "a"
 
 
 def test_numbers_of_a_transaction_that_failed_are_given_again(room: Room) -> None:
@@ -110,22 +129,65 @@ def test_what_was_acknowledged_is_there_after_a_restart(room: Room) -> None:
     assert room.submit(1) == [6]
 
 
-def test_a_database_that_is_locked_or_read_only_is_told_as_such_and_works_again(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_locked_is_told_as_such_and_works_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.close()
     monkeypatch.setattr(engines, "BUSY_S", 0.05)
     room.open()
-    other = sqlite3.connect(room.home / "multijob.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="locked"):
-        room.submit(1)
-    assert not room.service.healthy()
-    assert room.service.jobs().jobs == []
-    other.execute("ROLLBACK")
-    other.close()
+    with create_engine(room.url, poolclass=NullPool).connect() as other, other.begin() as locked:
+        other.execute(text("UPDATE sequences SET next = next + 0"))
+        with pytest.raises(StoreUnavailable, match=r"(?i)lock"):
+            room.submit(1)
+        assert room.service.jobs().jobs == []
+        locked.rollback()
     assert room.service.healthy()
     assert room.submit(1) == [1]
+
+
+def test_a_commit_that_is_not_confirmed_is_told_as_such_and_never_repeated(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer got lost on its way: what was stored must not be stored twice."""
+    gate = Gate(room.store)
+    futures = [room.store.submit_write(put(key)) for key in "ab"]
+    dialect = room.store._write_engine.dialect
+    commit = dialect.do_commit
+
+    commits: list[object] = []
+
+    def lose_the_second_answer(connection: Any) -> None:
+        commit(connection)
+        commits.append(connection)
+        if len(commits) == 2:
+            assert dialect.dbapi is not None
+            raise dialect.dbapi.OperationalError("the answer got lost")
+
+    monkeypatch.setattr(dialect, "do_commit", lose_the_second_answer)
+    gate.open()
+    for future in futures:
+        with pytest.raises(StoreUnavailable, match="stored or not"):
+            future.result(10)
+    assert keys(room) == ["a", "b"]
+    assert room.store.write(put("c")) == "c"
+
+
+@pytest.mark.parametrize("database", ["mariadb", "postgresql"], indirect=True)
+def test_a_transaction_that_stands_still_is_ended_by_the_server_and_run_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.close()
+    monkeypatch.setattr(engines, "IDLE_S", 1)
+    room.open()
+    runs: list[str] = []
+
+    def op(tx: Tx) -> str:
+        runs.append("again")
+        put(f"run-{len(runs)}")(tx)
+        if len(runs) == 1:
+            time.sleep(2.5)
+        return put("end")(tx)
+
+    assert room.store.write(op) == "end"
+    assert keys(room) == ["end", "run-2"]
 
 
 def test_a_closed_store_refuses_and_its_thread_is_gone(room: Room) -> None:
@@ -134,13 +196,6 @@ def test_a_closed_store_refuses_and_its_thread_is_gone(room: Room) -> None:
     with pytest.raises(StoreUnavailable, match="closed"):
         room.store.write(lambda _tx: None)
     assert "store-writer" not in [thread.name for thread in threading.enumerate()]
-
-
-def test_sqlite_is_set_up_to_survive_a_power_loss(room: Room) -> None:
-    pragmas = room.store.write(
-        lambda tx: [tx.conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
-    )
-    assert pragmas == ["wal", 2]
 
 
 def test_the_migrations_make_what_the_statements_expect(room: Room) -> None:

@@ -22,7 +22,8 @@ VALUES = st.recursive(
 MEMBERS = {
     "jobs": ["job_type", "batch", "tag", "priority", "limit_count", "inputs"],
     "jobs/actions": ["action", "ids"],
-    "jobs/bulk": ["action", "ids", "filter", "expect", "dry_run"],
+    "jobs/bulk": ["action", "ids", "filter", "expect", "dry_run", "wait_s", "elsewhere"],
+    "job_types/new_job/rollback": ["version"],
     "results": ["ids", "batch", "cursor", "limit"],
     "session": ["code", "token"],
     "tokens": ["name", "scopes", "lifetime_s"],
@@ -30,7 +31,8 @@ MEMBERS = {
 }
 PARAMETERS = [
     "status", "job_type", "batch", "machine_id", "tag", "size", "after", "attempt", "stream", "by_batch", "x", "ids",
-    "version", "cleared", "clear", "offset", "limit", "limit_time", "job_id",
+    "version", "cleared", "clear", "offset", "limit", "limit_time", "job_id", "q", "since", "until", "sort", "state",
+    "against", "hours",
 ]  # fmt: skip
 OLD_BODIES = {
     "jobs/insert_job": ["job_type", "input_data", "batch", "tag", "limit_count", "priority"],
@@ -42,7 +44,9 @@ OLD_PATHS = [
     "jobs/get_job_details", "jobs/get_job_list", "jobs/get_job_summary", "jobs/get_history_job",
     "job_file/get_job_file", "job_file/check_job_file_status", "job_file/update_job_file_status",
 ]  # fmt: skip
-PATHS = ["jobs", "jobs/1", "jobs/1/attempts", "jobs/1/log", "job_types", "machines", "summary", "me", "server"]
+PATHS = ["jobs", "jobs/1", "jobs/1/attempts", "jobs/1/log", "job_types", "machines", "summary", "me", "server",
+    "operations", "operations/1", "history", "waiting", "job_types/new_job/versions/0/diff",
+]  # fmt: skip
 
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -1,10 +1,13 @@
 """The guard in front of every view: who gets in, with what, and who does not."""
 
+from pathlib import Path
+
 import pytest
 from flask import Flask
 
+from jobs import people
 from tests.support.fake_service import FakeService
-from web import gate
+from web import gate, page
 from web.accounts import Accounts
 from web.app import WebOptions, create_app
 
@@ -26,7 +29,8 @@ class House:
         self.service = FakeService()
         self.clock = Clock()
         self.monotonic = Clock()
-        self.accounts = Accounts(self.service, b"secret", clock=self.clock, monotonic=self.monotonic)
+        self.service.people.clock = self.clock
+        self.accounts = Accounts(self.service, b"secret", monotonic=self.monotonic)
         self.app = create_app(self.service, self.accounts, WebOptions(**options))
         self.client = self.app.test_client()
 
@@ -73,17 +77,9 @@ def test_every_route_needs_a_credential_unless_public(house):
 
 
 def test_the_public_list_is_short_and_known():
-    assert {
-        ("GET", "/"),
-        ("GET", "/home"),
-        ("GET", "/readme"),
-        ("GET", "/plain/page.css"),
-        ("GET", "/plain/page.js"),
-        ("GET", "/plain/words.js"),
-        ("GET", "/plain/icon.svg"),
-        ("GET", "/healthz"),
-        ("POST", "/api/v1/session"),
-    } == gate.PUBLIC
+    files = {("GET", path) for path in page.PATHS}
+    assert gate.PUBLIC - files == {("GET", "/healthz"), ("POST", "/api/v1/session")}
+    assert all(path in ("/", "/home", "/readme") or Path(path).suffix in page._TYPES for path in page.PATHS)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/plain/", "/plain/../app.py", "/x//y", "/healthz/"])
@@ -203,14 +199,28 @@ def test_signing_out_ends_the_session_and_not_only_the_cookie(house):
     assert house.client.get("/api/v1/me").status_code == 401
 
 
-def test_an_idle_session_ends_and_a_used_one_is_renewed(house):
+def test_an_idle_session_ends_and_a_used_one_goes_on_for_a_week(house):
     house.sign_in("read")
-    house.clock.now += Accounts.IDLE_S - 1
-    assert "Set-Cookie" in house.client.get("/api/v1/me").headers
-    house.clock.now += Accounts.IDLE_S - 1
-    assert house.client.get("/api/v1/me").status_code == 200
-    house.clock.now += Accounts.IDLE_S + 1
+    for _ in range(14):
+        house.clock.now += people.IDLE_S - 1
+        house.monotonic.now += people.IDLE_S - 1
+        assert house.client.get("/api/v1/me").status_code == 200
+    house.clock.now += 14
+    house.monotonic.now += 14
     assert house.client.get("/api/v1/me").status_code == 401
+    house.sign_in("read")
+    house.clock.now += people.IDLE_S
+    house.monotonic.now += people.IDLE_S
+    assert house.client.get("/api/v1/me").status_code == 401
+
+
+def test_a_cookie_that_was_not_made_here_costs_no_look_at_the_database(house):
+    house.sign_in("read")
+    text, _, mac = house.client.get_cookie(gate.COOKIE).value.rpartition(".")
+    before, stranger = house.service.people.lookups, house.app.test_client()
+    for cookie in (text, f"{text}.", f"{text}x.{mac}", f"{text}.{mac[:-1]}0", "x" * 4000):
+        assert stranger.get("/api/v1/me", headers={"Cookie": f"{gate.COOKIE}={cookie}"}).status_code == 401
+    assert house.service.people.lookups == before
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b", "a.1.00", "mj_x.1e999.00", "é.1.x"])
@@ -232,8 +242,92 @@ def test_signing_in_and_out_is_in_the_audit_log(house):
     csrf = house.sign_in("read")
     house.client.post("/api/v1/session", json={"code": "wrong"})
     house.client.delete("/api/v1/session", headers={gate.CSRF_HEADER: csrf})
-    told = [(entry.action, entry.outcome) for entry in house.service.audited]
-    assert told == [("session.sign_in", "ok"), ("session.sign_in", "refused"), ("session.sign_out", "ok")]
+    told = [(entry.who, entry.action, entry.outcome) for entry in house.service.audited]
+    assert told == [
+        ("sign-in-link", "session.sign_in", "ok"),
+        ("unknown", "session.sign_in", "refused"),
+        ("sign-in-link", "session.sign_out", "ok"),
+    ]
+
+
+# -------------------------------------------------------------------------------------------------------------- users
+
+PASSWORD = "correct horse battery"
+
+
+def signed_in(house: House, *scopes: str, name: str = "ann") -> str:
+    """A user signed in with the password; the CSRF token."""
+    house.service.people.add(name, PASSWORD, scopes)
+    assert house.client.post("/api/v1/session", json={"user": name, "password": PASSWORD}).status_code == 204
+    return house.client.get("/api/v1/me").json["csrf"]
+
+
+def test_a_user_signs_in_with_a_password(house):
+    signed_in(house, "read")
+    assert house.client.get("/api/v1/me").json["name"] == "ann"
+    assert house.client.get("/api/v1/tokens").status_code == 403
+    assert [entry.who for entry in house.service.audited] == ["ann"]
+
+
+@pytest.mark.parametrize("wrong", [{"user": "ann", "password": "x"}, {"user": "bob", "password": PASSWORD}])
+def test_a_wrong_password_and_an_unknown_user_look_alike(house, wrong):
+    house.service.people.add("ann", PASSWORD, ["read"])
+    response = house.client.post("/api/v1/session", json=wrong)
+    assert response.status_code == 401
+    assert response.json["error"]["code"] == "sign_in_refused"
+    assert wrong["user"] not in response.text
+
+
+def test_a_password_is_guessed_slowly_from_many_addresses_too(house):
+    house.service.people.add("ann", PASSWORD, ["read"])
+    answers = []
+    for n in range(25):
+        sent = {"user": "ann", "password": str(n)}
+        source = {"REMOTE_ADDR": f"10.0.0.{n}"}
+        answers.append(house.client.post("/api/v1/session", json=sent, environ_base=source).status_code)
+    assert answers == [401] * 20 + [429] * 5
+    house.monotonic.now += 60
+    assert house.client.post("/api/v1/session", json={"user": "ann", "password": PASSWORD}).status_code == 204
+
+
+def test_changing_ones_password_ends_all_ones_sessions(house):
+    csrf = signed_in(house, "read")
+    other = house.app.test_client()
+    assert other.post("/api/v1/session", json={"user": "ann", "password": PASSWORD}).status_code == 204
+    headers = {gate.CSRF_HEADER: csrf}
+    wrong = {"old": "not this one", "new": "another good one"}
+    assert house.client.post("/api/v1/me/password", json=wrong, headers=headers).json["error"]["field"] == "old"
+    right = {"old": PASSWORD, "new": "another good one"}
+    assert house.client.post("/api/v1/me/password", json=right, headers=headers).status_code == 204
+    assert house.client.get("/api/v1/me").status_code == 401
+    house.monotonic.now += 5
+    assert other.get("/api/v1/me").status_code == 401
+    assert house.client.post("/api/v1/session", json={"user": "ann", "password": "another good one"}).status_code == 204
+
+
+def test_only_a_user_has_a_password_to_change(house):
+    body = {"old": PASSWORD, "new": "another good one"}
+    assert house.client.post("/api/v1/me/password", json=body, headers=house.bearer("admin")).status_code == 409
+
+
+def test_admins_add_change_and_remove_users(house):
+    headers = house.bearer("admin")
+    new = {"name": "ann", "password": PASSWORD, "scopes": ["read"]}
+    assert house.client.post("/api/v1/users", json=new, headers=headers).status_code == 201
+    assert house.client.post("/api/v1/users", json=new, headers=headers).status_code == 409
+    poor = {"name": "bob", "password": "short", "scopes": ["read"]}
+    assert house.client.post("/api/v1/users", json=poor, headers=headers).json["error"]["field"] == "password"
+    changed = house.client.patch("/api/v1/users/ann", json={"scopes": ["submit"]}, headers=headers)
+    assert changed.json["scopes"] == ["submit"]
+    assert house.client.patch("/api/v1/users/ann", json={}, headers=headers).status_code == 422
+    shown = house.client.get("/api/v1/users", headers=headers)
+    assert [user["name"] for user in shown.json["users"]] == ["ann"]
+    assert PASSWORD not in shown.text
+    assert house.client.delete("/api/v1/users/ann", headers=headers).status_code == 204
+    assert house.client.delete("/api/v1/users/ann", headers=headers).status_code == 404
+    actions = [entry.action for entry in house.service.audited]
+    assert actions == ["users.create", "users.change", "users.delete"]
+    assert PASSWORD not in str(house.service.audited)
 
 
 # --------------------------------------------------------------------------------------------------------- cross-site

@@ -263,7 +263,6 @@ def test_tokens_are_made_shown_and_ended(house):
     ("wish", "field"),
     [
         ({"name": "", "scopes": ["read"]}, "name"),
-        ({"name": "session-x", "scopes": ["read"]}, "name"),
         ({"name": "x", "scopes": []}, "scopes"),
         ({"name": "x", "scopes": ["root"]}, "scopes"),
         ({"name": "x", "scopes": ["read"], "lifetime_s": 0}, "lifetime_s"),

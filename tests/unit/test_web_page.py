@@ -1,5 +1,6 @@
 """The plain page's files: ours alone, nothing inline, both languages whole. Also job types, machines and the server."""
 
+import gzip
 import io
 import re
 import zipfile
@@ -42,6 +43,33 @@ def test_every_file_is_served_and_cached_by_its_content(client, path):
     assert client.head(path).status_code == 200
 
 
+def test_a_built_dashboard_takes_the_place_of_the_plain_page(tmp_path):
+    for name in ("index.html", "icon.svg", "manifest.json", ".build-hash", "assets/x-1.js", "assets/x-1.css"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = page.files_of(tmp_path, PLAIN)
+    assert found["/"] == found["/home"] == tmp_path / "index.html"
+    assert found["/readme"] == PLAIN / "readme.html"
+    new = {path for path in found if not path.startswith("/plain/")}
+    assert new == {"/", "/home", "/readme", "/icon.svg", "/assets/x-1.js", "/assets/x-1.css"}
+
+
+def test_without_a_built_dashboard_the_plain_page_is_there_and_says_how_to_build(tmp_path):
+    assert page.files_of(tmp_path, PLAIN)["/"] == PLAIN / "page.html"
+    assert "make web" in (PLAIN / "page.html").read_text()
+
+
+@pytest.mark.parametrize("path", sorted(page.PATHS))
+def test_browsers_that_can_get_it_packed(client, path):
+    whole = client.get(path, headers={"Accept-Encoding": "identity"})
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert whole.headers.get("Content-Encoding") is None
+    if packed.headers.get("Content-Encoding") == "gzip":
+        assert gzip.decompress(packed.data) == whole.data
+        assert packed.headers["ETag"] != whole.headers["ETag"]
+        assert "Accept-Encoding" in packed.headers["Vary"]
+
+
 def test_home_is_the_page(client):
     assert client.get("/home").data == client.get("/").data
 
@@ -56,8 +84,9 @@ def test_the_page_holds_nothing_inline_and_asks_nobody_else():
 
 
 def test_the_page_refers_only_to_files_that_are_served():
-    html = (PLAIN / "page.html").read_text()
-    assert {f"/{path}" for path in re.findall(r'(?:src|href)="([^"]+)"', html)} <= page.PATHS
+    for file in {PLAIN / "page.html", page.files_of(page._BUILT, PLAIN)["/"]}:
+        named = re.findall(r'(?:src|href)="(?:\./)?([^"]+)"', file.read_text())
+        assert {f"/{path}" for path in named} <= page.PATHS
 
 
 def test_the_script_only_ever_makes_text():

@@ -1,13 +1,15 @@
 """A corpus of hostile and odd zips (B11): each is refused whole with its reason, or taken as it is meant."""
 
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from jobs import unzip
+from jobs import unzip, unzip_apart
 from jobs.errors import InvalidInput
 from tests.support.store_kit import Room, a_room
 
@@ -69,6 +71,10 @@ HOSTILE: dict[str, tuple[Fill, str]] = {
     "device": (entry("dev", stat.S_IFCHR | 0o666), "link or a special"),
     "fifo": (entry("fifo", stat.S_IFIFO | 0o666), "link or a special"),
     "socket": (entry("sock", stat.S_IFSOCK | 0o666), "link or a special"),
+    "case twins": (both(entry("a.py"), entry("A.py")), "one name on some machines"),
+    "twin of main.py": (entry("MAIN.py"), "one name on some machines"),
+    "twin folders": (both(entry("lib/a"), entry("Lib/b")), "one name on some machines"),
+    "accent twins": (both(entry("caf\u00e9"), entry("cafe\u0301")), "one name on some machines"),
     "file and folder": (both(entry("a"), entry("a/b")), "both a file and a folder"),
     "too many": (many, "more than 10000 entries"),
     "bomb": (bomb, "100 times its own size"),
@@ -107,6 +113,56 @@ def test_a_name_that_is_in_it_twice_is_refused(room: Room) -> None:
     refused(room, path, "in it twice")
 
 
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFSOCK])
+def test_a_main_py_that_is_no_file_is_refused(room: Room, kind: int) -> None:
+    path = make(room.home / "fifo.zip", entry("main.py", kind | 0o644, "/etc/passwd"), main=False)
+    refused(room, path, "link or a special")
+
+
+def test_a_main_py_that_is_a_folder_is_refused(room: Room) -> None:
+    refused(room, make(room.home / "f.zip", entry("main.py/", stat.S_IFDIR | 0o755), main=False), "no main.py")
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"", b"tail"), (b"", b"\0" * 70_000), (b"#!/bin/sh\n", b"")])
+def test_what_stands_around_the_archive_is_refused(room: Room, before: bytes, after: bytes) -> None:
+    path = make(room.home / "around.zip", entry("a"))
+    path.write_bytes(before + path.read_bytes() + after)
+    refused(room, path, "before its beginning" if before else "after its end|damaged")
+
+
+def test_two_archives_in_one_are_refused(room: Room) -> None:
+    first, second = make(room.home / "1.zip", entry("a")), make(room.home / "2.zip", entry("b"))
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(InvalidInput):
+        room.service.publish_zip("crawl", first)
+
+
+def test_a_comment_does_no_harm(room: Room) -> None:
+    path = make(room.home / "comment.zip", lambda archive: setattr(archive, "comment", b"made by hand"))
+    assert room.service.publish_zip("crawl", path).version == 1
+
+
+def test_it_is_unpacked_by_a_process_with_little_room(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(room.home / "good.zip", entry("a"))
+    monkeypatch.setattr(unzip_apart, "TIME_S", 0.001)
+    refused(room, path, "was not unpacked within")
+    monkeypatch.undo()
+    code = (
+        "import resource; from jobs import unzip_apart; unzip_apart._limit();"
+        "print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CORE)[0]);"
+        "bytearray(1 << 30)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [str(unzip_apart.MEMORY_BYTES), "0"]
+    assert "MemoryError" in done.stderr
+
+
+def test_a_process_that_comes_to_grief_is_a_refusal(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(room.home / "good.zip", entry("a"))
+    monkeypatch.setattr(unzip_apart.sys, "executable", "/bin/false")
+    refused(room, path, "more memory or time")
+
+
 def test_without_main_py_at_its_top_it_is_refused(room: Room) -> None:
     refused(room, make(room.home / "no.zip", entry("crawl/main.py"), main=False), "zip the folder's content")
 
@@ -138,12 +194,14 @@ def test_a_damaged_one_is_refused(room: Room, damage: str) -> None:
     refused(room, path, "damaged")
 
 
-def test_sizes_are_counted_and_not_believed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_counted_and_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unzip, "SIZE_LIMIT_BYTES", 1000)
-    path = make(room.home / "liar.zip", entry("data", text="".join(chr(65 + n % 50) for n in range(2000))))
+    path = make(tmp_path / "liar.zip", entry("data", text="".join(chr(65 + n % 50) for n in range(2000))))
     data = path.read_bytes().replace((2000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     path.write_bytes(data)
-    refused(room, path, "1000 bytes|damaged")
+    with pytest.raises(InvalidInput, match=r"1000 bytes|damaged"):
+        unzip.unpack(path, tmp_path / "dest")
+    assert not (tmp_path / "dest").exists()
 
 
 def test_honest_zips_are_taken(room: Room) -> None:

@@ -1,0 +1,90 @@
+"""The SDK's functions without a server: what is sent, what comes back, what is refused here."""
+
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from multijob import Invalid, JobFailed, NotFound, NotInstalled, Result, payload, pickling
+from multijob.exchange import SEND_JOBS, Exchange, Order
+from multijob.future import FunctionFuture
+
+
+def result(status: int = 3, value: Any = None, error: str | None = None) -> Result:
+    return Result(1, status, "" if status == 3 else "error", 1, "m1", 0, 1, 0.5, value, error)
+
+
+def sent(value: Any) -> str:
+    return pickling.text_of(pickling.dumps(value, "value"), "value")
+
+
+def test_without_cloudpickle_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[..., Any] = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "cloudpickle":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(NotInstalled, match=r'pip install "multijob\[functions\]"') as raised:
+        payload.function(len)
+    assert isinstance(raised.value, ImportError)
+
+
+def test_only_functions_are_functions() -> None:
+    with pytest.raises(Invalid, match="str cannot be called"):
+        payload.function("crawl")
+
+
+def test_answers_and_what_was_raised() -> None:
+    assert payload.answer_of(result(value={"shown": 1, "pickle": sent((1, 2))})) == (1, 2)
+    failed = result(-1, {"raised": sent(KeyError("k"))}, "Traceback: there")
+    with pytest.raises(KeyError) as raised:
+        payload.answer_of(failed)
+    assert isinstance(raised.value.__cause__, JobFailed)
+    assert raised.value.__cause__.remote_traceback == "Traceback: there"
+
+
+@pytest.mark.parametrize("told", [None, 1, {}, {"raised": 1}, {"raised": "!"}, {"raised": "AAAA"}])
+def test_what_cannot_be_made_anew_is_a_failed_job(told: object) -> None:
+    assert isinstance(payload.error_of(result(-1, told)), JobFailed)
+
+
+def test_what_was_raised_has_to_be_an_exception() -> None:
+    assert isinstance(payload.error_of(result(-1, {"raised": sent("no exception")})), JobFailed)
+
+
+@pytest.mark.parametrize("told", [None, {}, [1], {"shown": 1}])
+def test_a_cleared_result_says_so(told: object) -> None:
+    with pytest.raises(NotFound, match="no result any more"):
+        payload.answer_of(result(value=told))
+
+
+def test_sizes_are_told() -> None:
+    head = payload.function(len).head()
+    with pytest.raises(Invalid, match=r"arguments: has 12,0\d\d,\d{3} bytes pickled; the limit is 11,534,336"):
+        payload.one_call(head, (b"x" * 12_000_000,), {})
+    half = {"function": "x" * 10_000_000}
+    with pytest.raises(Invalid, match="function and arguments"):
+        payload.one_call(half, (b"x" * 5_000_000,), {})
+
+
+def test_a_request_holds_jobs_of_one_type_and_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = Exchange(None, "batch", 1.0)  # type: ignore[arg-type]
+    monkeypatch.setattr(exchange, "_start", lambda: None)
+
+    def orders(count: int, job_type: str, size: int = 10) -> list[Order]:
+        item = payload.Input((), {"call": "x" * size})
+        return [Order(FunctionFuture(None, exchange), job_type, item) for _ in range(count)]  # type: ignore[arg-type]
+
+    exchange.add([*orders(SEND_JOBS + 1, "a"), *orders(2, "b"), *orders(3, "b", 2_000_000)])
+    taken = [exchange._next_orders() for _ in range(5)]
+    assert [(len(some), some[0].job_type) for some in taken] == [
+        (SEND_JOBS, "a"), (1, "a"), (3, "b"), (1, "b"), (1, "b")
+    ]  # fmt: skip
+    exchange.close()
+    assert not exchange._next_orders()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        exchange.add([])
