@@ -6,24 +6,44 @@ BIN := $(VENV)/bin
 ONCE ?=
 ONLY ?=
 TESTS ?= tests
+SECONDS ?= 180
+DATABASE ?= sqlite
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean tools
+.PHONY: help demo test web screenshots chaos fuzz audit lint format bench lock tools test-tools clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/.demo tools ## the main job on three sandbox machines; ONCE=1 ends after the results
+demo: $(VENV)/.demo tools web ## the main job on three sandbox machines; ONCE=1 ends after the results
 	@$(BIN)/mj demo $(if $(ONCE),--once)
 
-test: lint tools ## everything that must hold: lint, then all tests
+test: lint test-tools web ## everything that must hold: lint, then all tests
 	@$(BIN)/python -m pytest $(TESTS)
+
+chaos: $(VENV)/.dev test-tools ## real machines under random faults; SECONDS=900 DATABASE=sqlite|mariadb|postgresql SEED=…
+	@$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.dev ## look for requests that break the API, for ten minutes
+	@MJ_FUZZ_S=600 $(BIN)/python -m pytest tests/unit/test_web_schema.py --timeout 1800
+
+audit: $(VENV)/.dev ## known holes in the locked packages; needs the advisory data of the network
+	@uvx pip-audit --disable-pip --require-hashes -r requirements/server.lock
+
+web: $(VENV)/.demo ## build the dashboard, unless it is built; MJ_SKIP_WEB=1 leaves it out
+	@$(BIN)/python hatch_build.py
+
+screenshots: $(VENV)/.dev test-tools web ## of the dashboard, for README and docs, into docs/screenshots
+	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 lint: $(VENV)/.dev ## ruff, mypy strict, the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python tools/secrets
+	@$(BIN)/python tools/licences
 
 format: $(VENV)/.dev ## lay the code out
 	@$(BIN)/ruff check --fix .
@@ -35,8 +55,11 @@ bench: $(VENV)/.dev tools ## measure; ONLY=name for one of them; JSON lines
 lock: $(VENV)/.dev ## resolve the locked requirements anew (needs uv)
 	@sh tools/lock
 
-tools: ## Debian packages that real nodes and their tests need, where they are missing
+tools: ## Debian packages that real nodes need, where they are missing
 	@sh tools/system-packages
+
+test-tools: ## those, and the ones that only tests need: databases, shells, a browser
+	@sh tools/system-packages tests
 
 clean: ## forget the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
