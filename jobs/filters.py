@@ -47,6 +47,11 @@ def parse(asked: Mapping[str, Any], *, now: float | None = None) -> JobFilter:
     return found
 
 
+def moment(field: str, text: str, now: float) -> float:
+    """One time as ``since`` and ``until`` say it, in seconds since the epoch. Raises InvalidInput."""
+    return _time(field, _ago(text, now))
+
+
 def sort(text: str | None) -> Sort:
     """The order somebody asked for; the newest first when nobody did."""
     try:

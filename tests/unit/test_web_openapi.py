@@ -188,6 +188,7 @@ def test_real_answers_are_as_documented(house):
     ):
         ask("get", f"{v1}/job_types{path}")
     ask("get", f"{versions}/0/diff")
+    ask("get", f"{v1}/job_types/crawl/signature")
     ask("post", f"{v1}/job_types/crawl/rollback", json={"version": 0})
     house.room.folder("shop")
     ask("post", f"{v1}/job_types/shop/register")

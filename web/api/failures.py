@@ -1,10 +1,10 @@
 """Failures in groups that look alike: list, look into, mute. Rerunning one is a bulk action with ``q`` = its name."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from flask import Blueprint, Response
-from pydantic import Field
 
+from jobs import filters
 from jobs.errors import InvalidInput
 from jobs.insight import HOUR_S
 from jobs.views import FailureGroup, FailuresAsked
@@ -18,14 +18,13 @@ blueprint = Blueprint("failures", __name__)
 
 #: Machines of a group that are named, those with the most failures; ``machine_count`` says how many there are.
 MACHINES_NAMED: Final = 50
-_Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 
 class FailuresQuery(Query):
     """Which groups: those in which an attempt failed between these times (by the hour)."""
 
-    since: _Seconds | None = None
-    until: _Seconds | None = None
+    since: str | None = None
+    until: str | None = None
     job_type: str | None = None
     #: Also groups in which no job is failed now: all were retried well, run again, or deleted.
     all: bool = False
@@ -44,10 +43,13 @@ class Muting(Body):
 def listing() -> Response:
     """Groups of failures, the latest first."""
     asked = query_of(FailuresQuery)
+    now = service().now()
+    since = filters.moment("since", asked.since, now) if asked.since is not None else 0
+    until = filters.moment("until", asked.until, now) if asked.until is not None else now
     found = service().insight.failures(
         FailuresAsked(
-            first_hour=int(asked.since or 0) // HOUR_S,
-            last_hour=int(asked.until if asked.until is not None else service().now()) // HOUR_S,
+            first_hour=int(since) // HOUR_S,
+            last_hour=int(until) // HOUR_S,
             job_type=asked.job_type,
             all=asked.all,
             size=asked.size,

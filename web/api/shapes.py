@@ -276,6 +276,29 @@ class FileChange(Shape):
     too_long: bool
 
 
+class Parameter(Shape):
+    """One parameter of work()."""
+
+    name: str
+    #: plain, by_order (before a "/") or by_name (after a "*").
+    kind: str
+    annotation: str | None
+    required: bool
+    #: The default as it is written; null where there is none.
+    default_text: str | None
+    #: The default's value; left out where it is no plain JSON value.
+    default: Any = None
+
+
+class Signature(Shape):
+    """What work() takes; parameters are null where main.py cannot be read."""
+
+    job_type: str
+    version: int
+    parameters: list[Parameter] | None
+    doc: str | None
+
+
 class Diff(Shape):
     """What a version changed in another."""
 
@@ -595,6 +618,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "job_types.versions": Answer(Versions),
     "job_types.version": Answer(Version),
     "job_types.diff": Answer(Diff),
+    "signatures.of_type": Answer(Signature),
     "job_types.rollback": Answer(Published),
     "job_types.register": Answer(Published),
     "job_types.publish": Answer(Published),

@@ -1,10 +1,10 @@
 """What ran when and where: bars for a screen, or sums by machine and stretch of time where there are too many."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from flask import Blueprint, Response
-from pydantic import Field
 
+from jobs import filters
 from jobs.views import Bar, Bucket
 from web.accounts import Scope, needs
 from web.api.answering import answer
@@ -13,15 +13,14 @@ from web.rooms import service
 
 blueprint = Blueprint("timeline", __name__)
 
-_Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 WINDOW_S: Final = 3600.0
 
 
 class TimelineQuery(Query):
     """Which window, the last hour when none is named; on one machine, or on all."""
 
-    since: _Seconds | None = None
-    until: _Seconds | None = None
+    since: str | None = None
+    until: str | None = None
     machine_id: str | None = None
 
 
@@ -30,8 +29,9 @@ class TimelineQuery(Query):
 def window() -> Response:
     """Attempts between two times."""
     asked = query_of(TimelineQuery)
-    until = asked.until if asked.until is not None else service().now()
-    since = asked.since if asked.since is not None else until - WINDOW_S
+    now = service().now()
+    until = filters.moment("until", asked.until, now) if asked.until is not None else now
+    since = filters.moment("since", asked.since, now) if asked.since is not None else until - WINDOW_S
     found = service().insight.timeline(since, until, asked.machine_id)
     return answer(
         {

@@ -28,6 +28,7 @@ CHINESE: Final = {
     "healthz": "存活检查；没有数据，不需要凭证。",
     "home.everything": "主页需要的一切，一次取得。",
     "job_types.diff": "一个版本相对另一个版本改了什么：文本给出差异，二进制文件给出大小。",
+    "signatures.of_type": "最新版本中 work() 的参数；无法读取时为 null。",
     "job_types.download": "下载某个版本（含 return_main.py）。",
     "job_types.everyone": "所有任务类型的最新版本。",
     "job_types.forget": "删除任务类型：等待中的任务结束，运行中的做完。",
