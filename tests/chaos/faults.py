@@ -53,6 +53,8 @@ OFTEN: Final = frozenset(WRITES[WRITES.index("due") :])
 OFTEN_WITHIN: Final = 15
 #: How long a server is waited for to meet its end at a write, before it is killed anyhow.
 MEETING_S: Final = 12.0
+#: How long a fault waits for something to strike.
+VICTIM_S: Final = 8.0
 
 
 @dataclass(frozen=True)
@@ -127,17 +129,29 @@ def _kill(pids: list[int]) -> int:
 
 @fault("SSH session cut", "sessions")
 def session_cut(scene: Scene) -> Iterator[None]:
-    node = scene.chance.choice(scene.world.nodes)
-    scene.world.seen["SSH session cut"] += bool(_kill(node.sessions()))
+    nodes = _shuffled(scene)
+    victims = _as_soon_as(lambda: next((pids for node in nodes if (pids := node.sessions())), []))
+    scene.world.seen["SSH session cut"] += bool(_kill(victims))
     yield
 
 
 def _kill_one(scene: Scene, name: str, *titles: str) -> None:
     """One of our processes on some node."""
-    nodes = scene.chance.sample(scene.world.nodes, len(scene.world.nodes))
-    found = [pid for node in nodes for title in titles for pid in node.named(title)]
+    nodes = _shuffled(scene)
+    found = _as_soon_as(lambda: [pid for node in nodes for title in titles for pid in node.named(title)])
     if found:
         scene.world.seen[name] += _kill([scene.chance.choice(found)])
+
+
+def _shuffled(scene: Scene) -> list[Node]:
+    return scene.chance.sample(scene.world.nodes, len(scene.world.nodes))
+
+
+def _as_soon_as(look: Callable[[], list[int]]) -> list[int]:
+    """The first victims there are; none, when there are none for a while."""
+    with contextlib.suppress(AssertionError):
+        return wait.until(look, what="a victim", timeout_s=VICTIM_S, pause_s=0.05)
+    return []
 
 
 @fault("runner killed", "sessions")
@@ -368,8 +382,3 @@ def database_killed(scene: Scene) -> Iterator[None]:
         yield
     finally:
         server.start()
-
-
-def worker_nodes(world: World) -> list[Node]:
-    """Those that can be reached now."""
-    return [node for node in world.nodes if node.host.process is not None]

@@ -63,11 +63,13 @@ SLOTS: Final = 2
 DISK_MB: Final = 24
 HOME_MB: Final = 192
 #: What may lie in our folder on a node between jobs: the lock, the birth mark, the runner, the version cache; and, for
-#: an hour, what a transfer that was cut off left beside it.
+#: their time, what a transfer or an unpacking that was cut off left beside it.
 MAY_STAY: Final = re.compile(
-    r"born|run|run/(lock|journal|workers|attempts|pycache)|runner|runner/[0-9a-f]+(\.pyz|/.*)?|"
+    r"born|run|run/(lock|journal|workers|attempts|pycache)|runner|runner/[0-9a-f]+(\.pyz)?(\.\d+)?(/.*)?|"
     r"versions|versions/\w+|versions/\w+/(\d+-[0-9a-f]{16}|\.stage-[0-9a-f]+)(/.*)?"
 )
+#: The titles of sshd's processes that serve a connection; the listener's goes on with its path.
+_SESSION: Final = re.compile(r"sshd(-session)?: [^/]")
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 
@@ -95,7 +97,7 @@ class Node:
             return []
         found = hosts._descendants(self.host.process.pid)
         titles = {pid: hosts._command(pid) for pid in found}
-        return [pid for pid, title in titles.items() if title.startswith("sshd: ") and "[listener]" not in title]
+        return [pid for pid, title in titles.items() if _SESSION.match(title)]
 
     def named(self, name: str) -> list[int]:
         """Our processes on it that carry this name, such as mj-runner."""

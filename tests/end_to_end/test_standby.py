@@ -107,6 +107,12 @@ def freeze(pair: Pair, server: RunningServer) -> None:
             )
             conn.execute("BEGIN IMMEDIATE")
         os.kill(server.pid, signal.SIGSTOP)
+        wait.until(lambda: set(states(server.pid)) == {"T"}, what="all its threads to stand still")
+
+
+def states(pid: int) -> list[str]:
+    """Of all threads: the letter after the name in parentheses."""
+    return [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
 
 
 @pytest.mark.parametrize("pair", [{"lease_s": 2}], indirect=True)

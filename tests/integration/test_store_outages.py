@@ -1,5 +1,6 @@
 """B20: a database that is stopped, killed, restarting, full or read-only is told as such at once; then work goes on."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -19,10 +20,16 @@ from tests.support import wait
 from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room, ok
 
-# PyMySQL leaves the socket of a connection that was refused to the garbage collector.
+# PyMySQL leaves the socket of a connection that was refused to the garbage collector, which would speak of it later.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 QUICKLY_S = 12
+
+
+@pytest.fixture(autouse=True)
+def _collect() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -145,10 +152,12 @@ def fill(room: Room, kept: list[int]) -> None:
 def test_sqlite_that_only_reads_is_told_as_such(sqlite_room: Room) -> None:
     room = sqlite_room
     room.submit(1)
-    room.store.write(lambda tx: tx.conn.exec_driver_sql("PRAGMA query_only = 1"))
+    connection = room.store.write(lambda tx: tx.conn.connection.driver_connection)
+    assert connection is not None
+    connection.execute("PRAGMA query_only = 1")
     with pytest.raises(StoreUnavailable, match="readonly"):
         room.submit(1)
-    room.store.write(lambda tx: tx.conn.exec_driver_sql("PRAGMA query_only = 0"))
+    connection.execute("PRAGMA query_only = 0")
     assert room.submit(1) == [2]
 
 

@@ -54,9 +54,8 @@ class Life:
     def would_adopt(self, attempt: int, machine: str) -> bool:
         """T8: the finished work of a lost attempt is not repeated."""
         waits = self.status in (Status.WAITING, Status.FAILED)
-        return (
-            self.lost and waits and not self.killed and (attempt, machine) == (self.attempt, self.machines.get(attempt))
-        )
+        latest = attempt == self.attempt and self.machines.get(attempt) == machine
+        return self.lost and waits and latest and not self.killed
 
     def _succeed(self, word: str) -> None:
         self.lost = False

@@ -99,12 +99,12 @@ class _Process:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        wait.until(lambda: self._alive() and answers(), what=self.name, timeout_s=60)
+        wait.until(lambda: self.must_live() and answers(), what=self.name, timeout_s=60)
 
     def _guarded(self) -> list[str]:
         return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
-    def _alive(self) -> bool:
+    def must_live(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(f"{self.name} ended: {self.log}")
         return True
@@ -287,6 +287,7 @@ def server(kind: str) -> MariaDb | PostgreSql:
     """The session's server of this kind."""
     if kind not in _servers:
         _servers[kind] = {"mariadb": MariaDb, "postgresql": PostgreSql}[kind]()
+    _servers[kind].must_live()
     return _servers[kind]
 
 
