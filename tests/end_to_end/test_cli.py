@@ -179,7 +179,7 @@ def test_machines_and_those_who_may(mj: Terminal) -> None:
     refused = mj.run("submit", "square", MJ_TOKEN=token)
     assert (refused.returncode, "mj token new NAME --scope submit" in refused.stderr) == (4, True)
     mj("token", "revoke", "reader")
-    assert mj.run("ls", MJ_TOKEN=token).returncode == 4
+    wait.until(lambda: mj.run("ls", MJ_TOKEN=token).returncode == 4, what="the token to count no more", timeout_s=30)
     mj("machine", "show", "node-9", code=2)
     away = mj.run("ls", MJ_URL="http://127.0.0.1:1")
     assert (away.returncode, away.stdout, "no server answers" in away.stderr) == (3, "", True)
