@@ -48,6 +48,12 @@ class Place:
         return done.stdout.decode()
 
 
+@pytest.fixture(autouse=True)
+def others() -> frozenset[threading.Thread]:
+    """The threads there are before a test makes its own: tests of other files may have theirs still."""
+    return frozenset(threading.enumerate())
+
+
 @pytest.fixture(params=["local", pytest.param("sshd", marks=pytest.mark.sshd)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "local":
@@ -269,7 +275,7 @@ def test_a_closed_transport_says_so(place: Place) -> None:
         place.transport.run(["true"], timeout_s=5)
 
 
-def test_nothing_is_left_behind(place: Place, folder: Path) -> None:
+def test_nothing_is_left_behind(others: frozenset[threading.Thread], place: Place, folder: Path) -> None:
     """Many uses, then closed: no thread, no descriptor stays."""
     place.run("true")
     before = _descriptors()
@@ -280,12 +286,8 @@ def test_nothing_is_left_behind(place: Place, folder: Path) -> None:
     wait.until(lambda: _descriptors() <= before, what="descriptors as before")
     place.transport.close()
     wait.until(
-        lambda: not [thread for thread in threading.enumerate() if _of_transport(thread)], what="its threads' end"
+        lambda: {thread.name for thread in set(threading.enumerate()) - others} <= {"tunnel"}, what="its threads' end"
     )
-
-
-def _of_transport(thread: threading.Thread) -> bool:
-    return thread is not threading.main_thread() and thread.name != "tunnel" and "pytest" not in thread.name
 
 
 def _descriptors() -> int:

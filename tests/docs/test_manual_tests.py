@@ -18,6 +18,15 @@ def test_each_named_test_exists() -> None:
     assert [name for name in named if not is_a_test(f"tests/{name}")] == []
 
 
+def test_each_guarantee_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_]+/test_\w+\.py(?:::\w+)?)`", text)
+    assert [name for name in named if not is_a_test(f"tests/{name}")] == []
+    for letter, last in (("G", 22), ("B", 20)):
+        rows = [rf"\| {letter}{number} \|.*/test_\w+\.py" for number in range(1, last + 1)]
+        assert [row for row in rows if not re.search(row, text)] == []
+
+
 def test_each_row_names_a_test() -> None:
     rows = re.findall(r"^\| (.+) \|$", TEXT, re.MULTILINE)
     told = [row for row in rows if not row.startswith(("---", "section |", "path |", "call |"))]
