@@ -126,7 +126,7 @@ def test_a_hostile_node_harms_itself_only(hosts: Hosts, start_server: StartServe
     by_good = [result for result in results.values() if result.machine_id == "good"]
     for job_id in set(submitted) - set(results):  # what it was given it may pretend to work at for ever
         assert client.job(job_id)["machine_id"] == "evil"
-    assert len(results) >= 148
+    assert len(results) >= 150 - 4, "more is held there than two slots and one job fed ahead for each"
     assert all(results[job_id].result == n for n, job_id in enumerate(submitted) if results.get(job_id) in by_good)
     assert len(by_good) >= 100, "the good machine did its work all the same"
     assert client.me()["name"]
