@@ -52,7 +52,7 @@ def add(ctx: click.Context, /, path: Path, name: str | None) -> None:
 
     \b
     mj type add ./crawl
-    mj type add ~/work/crawl --name crawl_test
+    mj type add ~/crawl --name crawl_test
     """
     job_type = name or path.resolve().name
     published = client_of(ctx).register(job_type, path)

@@ -33,7 +33,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_half_a_runner_is_never_put_in_place(bundle: Bundle, tmp_path: Path) -> None:
-    site = Site(str(tmp_path / "root"), "python3", f"{tmp_path}/root/runner/abc.pyz")
+    site = Site(str(tmp_path / "root"), "python3", str(tmp_path / "root" / "runner" / "abc.pyz"))
     with pytest.raises(NodeUnfit, match="could not be written"):
         deploy.send_runner(Cutting(5_000), site, bundle)
     assert list((tmp_path / "root" / "runner").iterdir()) == []

@@ -36,7 +36,7 @@ test("sent to a machine is not yet running", () => {
 });
 
 test("a traceback shows whose frames are whose", () => {
-  const text = 'noise\nTraceback (most recent call last):\n  File "/root/x/main.py", line 3, in work\n    go()\n  File "/usr/lib/python3/site-packages/requests/api.py", line 9, in get\n    raise\nValueError: <b>bad</b>\nsecond line';
+  const text = 'noise\nTraceback (most recent call last):\n  File "/srv/x/main.py", line 3, in work\n    go()\n  File "/usr/lib/python3/site-packages/requests/api.py", line 9, in get\n    raise\nValueError: <b>bad</b>\nsecond line';
   const found = parseTraceback(text);
   expect(found?.frames.map((frame) => [frame.line, frame.own])).toEqual([[3, true], [9, false]]);
   expect(found?.last).toBe("ValueError: <b>bad</b>\nsecond line");
