@@ -44,7 +44,9 @@ def _environment(seat: Seat, folder: Folder) -> None:
     os.environ.setdefault("PYTHONIOENCODING", "utf-8")
     # Compiled files never land in a version's folder, whose digest must not change.
     if sys.version_info >= (3, 8):
-        sys.pycache_prefix = os.path.join(seat.run, "pycache")
+        # One place for each content: workers take turns in one folder, and Python tells two sources of one path apart
+        # only by size and whole seconds.
+        sys.pycache_prefix = os.path.join(seat.run, "pycache", seat.version.digest)
         os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
     else:
         sys.dont_write_bytecode = True

@@ -524,7 +524,15 @@ def test_a_damaged_version_is_not_run(peer: Peer) -> None:
     main.write_text("def work(x):\n    return 'tampered'\n")
     job = peer.assign(ref, 1)[0]
     peer.wait(lambda: job in peer.of_kind("back"), "the job back")
-    assert "version_damaged" in peer.troubles()
+    peer.wait(lambda: "version_damaged" in peer.troubles(), "the word of it")
+
+
+def test_two_types_whose_code_has_one_size_and_one_time_are_told_apart(peer: Peer) -> None:
+    peer.attach(limit=1)
+    refs = [peer.publish(name, 0, {"main.py": f"def work():\n    return '{name}'\n"}) for name in ("one", "two")]
+    for main in peer.root.glob("versions/*/*/main.py"):
+        os.utime(main, (1700000000, 1700000000))
+    assert [peer.results(peer.assign(ref, [])) for ref in (*refs, *refs)] == [["one"], ["two"], ["one"], ["two"]]
 
 
 def test_a_large_input_and_a_large_result(peer: Peer) -> None:
