@@ -17,7 +17,7 @@ from orchestrator.ssh_errors import told_apart
 from orchestrator.ssh_gate import ConnectGate
 from orchestrator.ssh_keys import KnownHosts, StrictPolicy
 from orchestrator.ssh_settings import HANDSHAKE_S, USUAL_FILES, algorithms, key_name, options, resolve
-from orchestrator.ssh_socket import EagerSocket, by_command, cut, deadline, dial, end, shut
+from orchestrator.ssh_socket import ChannelSocket, EagerSocket, by_command, cut, deadline, dial, end, shut
 
 CONNECT_S = 60.0
 #: Paramiko sends its keepalive after this much silence, looking once in IDLE_WAKE_S.
@@ -149,7 +149,8 @@ def _settled(transport: paramiko.Transport) -> paramiko.Transport:
     return transport
 
 
-def _through(gateway: Link, target: fabric.Connection) -> paramiko.Channel:
-    return gateway.transport.open_channel(
+def _through(gateway: Link, target: fabric.Connection) -> ChannelSocket:
+    channel = gateway.transport.open_channel(
         "direct-tcpip", (target.host, target.port), ("127.0.0.1", 0), timeout=HANDSHAKE_S
     )
+    return ChannelSocket(channel)

@@ -26,6 +26,25 @@ class EagerSocket(socket.socket):
         return data
 
 
+class ChannelSocket:
+    """A channel of a jump host as the socket below another connection.
+
+    Closing a channel whose own connection has died raises EOFError, and paramiko closes the socket in the middle of
+    telling those who wait that a connection ended: they would wait on.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        """Close the channel, whatever became of what carries it."""
+        with contextlib.suppress(EOFError):
+            self._channel.close()
+
+
 @contextlib.contextmanager
 def deadline(seconds: float, on_passed: Callable[[], None]) -> Iterator[None]:
     """Call ``on_passed`` from another thread unless the block ends in time: paramiko has waits without an end."""
