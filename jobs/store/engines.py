@@ -4,6 +4,8 @@ What a session needs is set on every connection, so that no default of a server 
 whether it took. Only what cannot be set from here must be right on the server.
 """
 
+import contextlib
+import socket
 import sqlite3
 from typing import Any, Final
 
@@ -26,6 +28,8 @@ _PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+#: What MySQL's clients call a server that cannot be reached.
+_REFUSED: Final = 2003
 SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
@@ -41,7 +45,7 @@ def for_reading(url: URL) -> Engine:
         connect_args=_connect_args(url, STATEMENT_S),
         isolation_level="AUTOCOMMIT",
     )
-    event.listen(engine, "connect", _set_up(url))
+    _listen(engine, url)
     return engine
 
 
@@ -57,7 +61,7 @@ def for_writing(url: URL, statement_s: int = STATEMENT_S) -> Engine:
         connect_args=_connect_args(url, statement_s),
         **({} if sqlite else {"isolation_level": "READ COMMITTED"}),
     )
-    event.listen(engine, "connect", _set_up(url))
+    _listen(engine, url)
     if sqlite:
         event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -75,6 +79,29 @@ def _connect_args(url: URL, statement_s: int) -> dict[str, Any]:
         return {"charset": "utf8mb4", **timeouts}
     alive = {"keepalives_idle": CONNECT_S, "keepalives_interval": CONNECT_S, "keepalives_count": 3}
     return {"connect_timeout": CONNECT_S, "tcp_user_timeout": 1000 * 3 * CONNECT_S, "client_encoding": "utf8"} | alive
+
+
+def _listen(engine: Engine, url: URL) -> None:
+    event.listen(engine, "connect", _set_up(url))
+    if url.get_driver_name() == "pymysql" and "unix_socket" in url.query:
+        event.listen(engine, "do_connect", _connect_by_path)
+
+
+def _connect_by_path(dialect: Any, _record: object, args: Any, params: dict[str, Any]) -> Any:
+    """PyMySQL leaves the socket of a Unix address that refuses it open, each time: it gets one that is connected."""
+    path = params["unix_socket"]
+    with contextlib.ExitStack() as refused:
+        sock = refused.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        sock.settimeout(params["connect_timeout"])
+        try:
+            sock.connect(path)
+        except OSError as error:
+            raise dialect.loaded_dbapi.OperationalError(_REFUSED, f"Can't connect to {path}: {error}") from error
+        sock.settimeout(None)
+        connection = dialect.connect(*args, **params, defer_connect=True)
+        connection.connect(sock)
+        refused.pop_all()
+    return connection
 
 
 def _set_up(url: URL) -> Any:

@@ -11,12 +11,7 @@ from tests.chaos.run import Outcome, chaos
 from tests.conftest import require
 from tests.support import databases
 
-pytestmark = [
-    pytest.mark.sshd,
-    pytest.mark.timeout(1200),
-    # PyMySQL leaves the socket of a connection that was refused to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(1200)]
 
 #: What runners' reports have to suffer besides.
 REPORTS = ("report duplicated", "report reordered", "report replayed", "report unanswered")
