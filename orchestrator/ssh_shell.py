@@ -36,9 +36,10 @@ def begin(channel: paramiko.Channel, line: str, shell: Shell) -> None:
 
 
 def probe(who: str, channel: paramiko.Channel) -> Shell:
-    """Try both ways, see which one answers. NodeRefused: the shell runs nothing; NodeUnfit: nothing answers."""
-    marks = {secrets.token_hex(8): shell for shell in Shell}
-    by_command, by_input = marks
+    """Try both ways, see which one answers first. NodeRefused: the shell runs nothing; NodeUnfit: nothing answers."""
+    by_input, by_command = secrets.token_hex(8), secrets.token_hex(8)
+    # The shell that took our input may end and let the login shell come to its command: then both have answered.
+    marks = {by_input: Shell.BY_INPUT, by_command: Shell.BY_COMMAND}
     wake = Wake()
     channel.in_buffer.set_event(wake)  # type: ignore[arg-type] # it calls set and clear, no more
     channel.exec_command(quoting.framed(["true"], by_command))
