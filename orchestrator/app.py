@@ -1,5 +1,6 @@
 """Puts the concrete parts together: one server, from its settings to its last closed socket. Decides nothing."""
 
+import _thread
 import fcntl
 import logging
 import os
@@ -65,6 +66,8 @@ LOOPBACK: Final = "127.0.0.1"
 HANDS: Final = 32
 REPORT_THREADS: Final = 8
 STORE_AWAY_S: Final = 1.0
+#: How long a signal may lie unheard.
+SIGNAL_S: Final = 1.0
 #: Something that starts services again should start this one again: it becomes the standby.
 EXIT_SUPERSEDED: Final = 75
 
@@ -333,11 +336,15 @@ class Server:
 
 
 def run(settings: Settings) -> int:
-    """``mj up``: serve until told to stop; the exit code."""
+    """``mj up``: serve until told to stop; the exit code.
+
+    A handler interrupts the main thread, which may just hold the lock of the very event it waits for: another thread
+    sets it. And the handler only runs when the main thread does, which a signal that another thread took does not wake.
+    """
     logs.set_up(settings.log_level, settings.home / "logs")
     server = Server(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.over.set())
+        signal.signal(number, lambda *_: _thread.start_new_thread(server.over.set, ()))
     try:
         if not server.start():
             return 0
@@ -345,7 +352,8 @@ def run(settings: Settings) -> int:
         print(f"Sign in (once):  {server.sign_in_link()}", flush=True)  # noqa: T201
         if not settings.auth:
             print("Authentication is OFF: whoever can open that port on this computer is admin.", flush=True)  # noqa: T201
-        server.over.wait()
+        while not server.over.wait(SIGNAL_S):
+            pass
         print("Stopping; what runs on the machines goes on.", flush=True)  # noqa: T201
     finally:
         server.stop()
