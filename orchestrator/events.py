@@ -53,6 +53,8 @@ class Down:
     machine_id: str
     state: DownState
     text: str
+    #: The host key it shows, while that is not trusted.
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

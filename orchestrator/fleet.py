@@ -210,7 +210,7 @@ class Fleet:
 
     def _down(self, member: Member, event: Down) -> None:
         log.info("machine %s: %s", event.state, event.text, extra={"machine": event.machine_id})
-        member.down(event.state, event.text, self._now_s())
+        member.down(event, self._now_s())
         self._give_back_unsent(member)
         self._show_unreachable(member, bool(member.held))
         if member.purging:

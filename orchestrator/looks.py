@@ -15,6 +15,7 @@ def view(member: Member, now: float) -> MachineView:
         limit_process=machine.limit_process,
         state=_shown_state(member),
         text=member.gate or _notes(member),
+        fingerprint=member.fingerprint,
         benched={job_type: member.words(job_type) for job_type in member.benches},
         marks=tuple(text for text, _ in member.marks.values()),
         assigned=len(member.held) - len(member.running),

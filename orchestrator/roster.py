@@ -13,7 +13,7 @@ from inventory.machine import Machine
 from jobs.model import AttemptKey, MachineState
 from jobs.pythons import suits
 from orchestrator.benching import WHOLE, Bench
-from orchestrator.events import DownState, RunnerUp
+from orchestrator.events import Down, RunnerUp
 from orchestrator.health import Contact, Load
 from orchestrator.scheduler import Seat, VersionKey
 
@@ -40,6 +40,8 @@ class Member:
     machine: Machine
     state: MachineState = MachineState.CONNECTING
     text: str = ""
+    #: The host key it shows, while that is not trusted.
+    fingerprint: str = ""
     contact: Contact | None = None
     load: Load | None = None
     #: Wall time of its last answer, for people.
@@ -90,6 +92,7 @@ class Member:
     def connected(self, contact: Contact, now: float) -> None:
         self.contact, self.load = contact, contact.load
         self.contact_at = now
+        self.fingerprint = ""
         if not self.unproven:
             self.state, self.text = MachineState.READY, ""
         if not self.held:
@@ -121,10 +124,11 @@ class Member:
             self.stream = None
         return fed
 
-    def down(self, state: DownState, text: str, now_s: float) -> None:
+    def down(self, event: Down, now_s: float) -> None:
         # connected, and then unfit: it was the runner that did not start
-        self.unproven = self.unproven or (state == "unfit" and self.state is MachineState.READY)
-        self.state, self.text = MachineState(state), text
+        self.unproven = self.unproven or (event.state == "unfit" and self.state is MachineState.READY)
+        self.state, self.text = MachineState(event.state), event.text
+        self.fingerprint = event.fingerprint
         if self.silent_since_s is None:
             self.silent_since_s = now_s
         self.coming = set()
@@ -137,6 +141,7 @@ class Member:
 
     def connecting(self) -> None:
         self.state, self.text = MachineState.CONNECTING, ""
+        self.fingerprint = ""
         self.unproven, self.failures = False, Counter()
         self.load = None
         self.present, self.ready, self.coming = {}, set(), set()
@@ -145,6 +150,7 @@ class Member:
 
     def away(self) -> None:
         self.state, self.text = MachineState.CLOSED, ""
+        self.fingerprint = ""
         self.silent_since_s = None
         self.coming = set()
         self.greeting = self.stream = None

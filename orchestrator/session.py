@@ -24,6 +24,7 @@ from orchestrator import deploy, health
 from orchestrator.errands import Errands
 from orchestrator.errors import (
     ForwardingRefused,
+    HostKeyRefused,
     NodeUnreachable,
     OrchestratorError,
 )
@@ -201,7 +202,8 @@ class Session:
             error = self._live()
             if self._stopping.is_set():
                 return
-            self._tell(Down(self.machine.machine_id, down_state(error), str(error)))
+            shown = error.fingerprint if isinstance(error, HostKeyRefused) else ""
+            self._tell(Down(self.machine.machine_id, down_state(error), str(error), shown))
             wait_s = self._around.pace.next_wait_s(wait_s, error, time.monotonic() - began_s)
             self._rest(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
 

@@ -18,6 +18,7 @@ from inventory.machine import Machine
 from orchestrator import quoting, ssh_keys
 from orchestrator.errors import HostKeyRefused, NodeRefused, OrchestratorError
 from orchestrator.ssh_connect import Link
+from orchestrator.ssh_errors import is_about_login
 from orchestrator.ssh_settings import USUAL_FILES, resolve
 
 _BANNER_BYTES: Final = 255
@@ -64,13 +65,7 @@ def failed_at_login(error: OrchestratorError) -> bool:
     """Whether the host key had been checked and found right when a connection failed."""
     if isinstance(error, HostKeyRefused):
         return False
-    cause = error.__cause__
-    return isinstance(cause, paramiko.AuthenticationException) or _nothing_to_offer(cause)
-
-
-def _nothing_to_offer(cause: object) -> bool:
-    """Paramiko says so in words only; the host key was checked before."""
-    return isinstance(cause, paramiko.SSHException) and "authentication methods" in str(cause).lower()
+    return is_about_login(error.__cause__)
 
 
 def fingerprint(link: Link) -> str:

@@ -1,10 +1,18 @@
-"""Serve one app on one address from threads of our own. Sockets and threads only; knows nothing of what it serves."""
+"""Serve one app on one address from threads of our own. Sockets and threads only; knows nothing of what it serves.
 
+A thread is given whole requests only. A request must arrive at a pace, so that connections that send a byte now and
+then hold nothing for long; and when connections become many, those that have been quiet for longest make room.
+"""
+
+import functools
 import socket
 import threading
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 if TYPE_CHECKING:
@@ -13,6 +21,58 @@ if TYPE_CHECKING:
 #: Above the largest body any view takes; views have tighter limits of their own.
 _BODY_LIMIT_BYTES = 65 * 1024 * 1024
 _CONNECTIONS = 1000
+#: Left for those that have just come, while others are made to close.
+_SPARE_CONNECTIONS = 64
+#: A request, or the first byte on a new connection, is waited for so long, and a second more for each so many bytes.
+_ARRIVAL_S = 30.0
+_PACE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """With whoever connects."""
+
+    arrival_s: float = _ARRIVAL_S
+    #: More make the quietest ones close.
+    connections: int = _CONNECTIONS
+
+
+class _Connection(HTTPChannel):  # type: ignore[misc] # waitress brings no types
+    """One that does not wait for ever. All of this runs on the listener's own thread."""
+
+    def __init__(self, patience: Patience, *args: Any, **kwargs: Any) -> None:
+        self._patience = patience
+        #: Monotonic time when what is awaited was begun to be waited for; None between requests.
+        self._since_s: float | None = time.monotonic()
+        self._came_bytes = 0
+        super().__init__(*args, **kwargs)
+        _make_room(self, patience.connections)
+
+    def received(self, data: bytes) -> bool:
+        """Bytes came."""
+        if self._since_s is None:
+            self._since_s, self._came_bytes = time.monotonic(), 0
+        self._came_bytes += len(data)
+        taken: bool = super().received(data)
+        if self.request is None:
+            self._since_s = None
+        return taken
+
+    def readable(self) -> bool:
+        """Asked of every connection, at least once a second."""
+        if self._since_s is not None and not self.requests:
+            spent_s = time.monotonic() - self._since_s
+            self.will_close |= spent_s > self._patience.arrival_s + self._came_bytes / _PACE_BYTES
+        wanted: bool = super().readable()
+        return wanted
+
+
+def _make_room(new: Any, most: int) -> None:
+    """Let the quietest connection close, of those whose request is not being answered."""
+    channels = new.server.active_channels
+    if len(channels) > most:
+        idle = [one for one in channels.values() if one is not new and not (one.requests or one.will_close)]
+        min(idle, key=lambda one: float(one.last_activity), default=new).will_close = True
 
 
 class Listener:
@@ -27,6 +87,7 @@ class Listener:
         *,
         stopping: threading.Event | None = None,
         trusted_proxy: str | None = None,
+        patience: Patience = Patience(),
     ) -> None:
         """``stopping`` is set on stop, so that waiting requests can leave early; the proxy is an address or ``*``."""
         self._app = app
@@ -34,6 +95,7 @@ class Listener:
         self._threads = threads
         self._stopping = stopping or threading.Event()
         self._proxy = trusted_proxy
+        self._patience = patience
         self._server: Any = None
         self._thread: threading.Thread | None = None
 
@@ -50,6 +112,7 @@ class Listener:
         """Bind and serve. Raises OSError where the address is taken or not ours."""
         listening = _bind(self._address)
         self._server = create_server(self._app, sockets=[listening], **self._adjustments())
+        self._server.channel_class = functools.partial(_Connection, self._patience)
         self._thread = threading.Thread(target=self._server.run, name=f"listener-{self.port}", daemon=True)
         self._thread.start()
 
@@ -72,7 +135,7 @@ class Listener:
             proxy = {"trusted_proxy": self._proxy, "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"}}
         return {
             "threads": self._threads,
-            "connection_limit": _CONNECTIONS,
+            "connection_limit": self._patience.connections + _SPARE_CONNECTIONS,
             "max_request_body_size": _BODY_LIMIT_BYTES,
             "recv_bytes": 256 * 1024,
             "inbuf_overflow": 4 * 1024 * 1024,

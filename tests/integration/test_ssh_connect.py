@@ -1,6 +1,7 @@
 """Connecting, against real servers: who is trusted, who is let in, what lies between, what is said when it fails."""
 
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -97,6 +98,37 @@ def test_wrong_credentials_need_a_person(hosts: Hosts, host: Host, tmp_path: Pat
     other = new_key(tmp_path / "id_other")
     with pytest.raises(NodeRefused, match="login was refused") as caught:
         hosts.transports()(hosts.machine(host, identity_file=str(other))).connect()
+    assert caught.value.pause
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "identity_file .* does not exist"),
+        ("no key at all\n", "the login was refused"),
+        ("encrypted", "the key file is encrypted; load it into an ssh-agent"),
+    ],
+)
+def test_a_key_that_cannot_be_offered_needs_a_person(
+    hosts: Hosts, host: Host, tmp_path: Path, content: str | None, says: str
+) -> None:
+    """Trying again helps nothing, so it is no machine that cannot be reached."""
+    hosts.ssh_config.write_text("Host *\n  IdentitiesOnly yes\n")
+    key = tmp_path / "id_mine"
+    if content == "encrypted":
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a long passphrase", "-f", str(key)]
+        subprocess.run(command, check=True)
+    elif content is not None:
+        key.write_text(content)
+    with pytest.raises(NodeRefused, match=says) as caught:
+        hosts.transports()(hosts.machine(host, identity_file=str(key))).connect()
+    assert caught.value.pause
+
+
+def test_no_key_anywhere_needs_a_person(hosts: Hosts, host: Host) -> None:
+    hosts.ssh_config.write_text("Host *\n  IdentitiesOnly yes\n")
+    with pytest.raises(NodeRefused, match="nothing to log in with: no key file") as caught:
+        hosts.transports()(hosts.machine(host, identity_file=None)).connect()
     assert caught.value.pause
 
 

@@ -7,6 +7,7 @@ import pytest
 from inventory.machine import Machine
 from jobs.model import MachineState
 from orchestrator import looks
+from orchestrator.events import Down
 from orchestrator.roster import Held, Member
 from tests.support.samples import a_contact, a_load
 
@@ -44,13 +45,21 @@ def test_gates_say_why(changes: dict[str, object], load: dict[str, object], word
 
 def test_a_machine_that_is_down_takes_nothing_and_says_why() -> None:
     member = ready()
-    member.down("refused", "no key was accepted", now_s=5.0)
+    member.down(Down("lab", "refused", "no key was accepted"), now_s=5.0)
     assert member.gate == "no key was accepted"
     assert member.silent_since_s == 5.0
-    member.down("unreachable", "still nothing", now_s=9.0)
+    member.down(Down("lab", "unreachable", "still nothing"), now_s=9.0)
     assert member.silent_since_s == 5.0
     member.connected(a_contact(), now=1000.0)
     assert member.silent_since_s is None
+
+
+def test_the_key_of_an_untrusted_machine_is_shown_until_it_is_trusted() -> None:
+    member = ready()
+    member.down(Down("lab", "untrusted", "the host key is unknown", "SHA256:abc"), now_s=5.0)
+    assert looks.view(member, 1000.0).fingerprint == "SHA256:abc"
+    member.connected(a_contact(), now=1000.0)
+    assert looks.view(member, 1000.0).fingerprint == ""
 
 
 def test_what_it_holds_adds_up() -> None:
