@@ -41,6 +41,7 @@ from orchestrator.keys import RunnerKeys
 from orchestrator.leader import Leadership, compare_secret, open_store
 from orchestrator.local import LocalTransport
 from orchestrator.neighbours import Neighbours
+from orchestrator.return_account import Bounds, Quarters, account_of
 from orchestrator.returns import Returns
 from orchestrator.session import Session, Surroundings
 from orchestrator.ssh import SshTransport
@@ -106,9 +107,18 @@ class Server:
             stopping=self._stopping,
             trusted_proxy=LOOPBACK if settings.behind_tls_proxy else None,
         )
+        self._quarters = Quarters(
+            settings.return_folder or settings.home / "returns",
+            account_of(settings.return_user),
+            Bounds(
+                memory_bytes=settings.return_memory_mb << 20,
+                cpu_s=settings.return_cpu_s,
+                open_files=settings.return_files,
+            ),
+        )
         self._returns = Returns(
             self._service,
-            settings.home / "returns",
+            self._quarters,
             settings.home / "logs" / "returns",
             settings.return_processes,
             settings.return_timeout_s,
@@ -146,6 +156,7 @@ class Server:
         if not self._leadership.take(self.over):
             return False
         self._leadership.start()
+        self._quarters.prepare()
         compare_secret(self._service, self._settings.secret)
         self._keep_token()
         _bind(self._reports, "report_port")

@@ -115,6 +115,13 @@ class Settings(BaseSettings):
     look_s: Seconds = 30.0
     #: What a return_main gets where its job.yml says nothing.
     return_timeout_s: Seconds = 3600.0
+    #: What each of its processes may use at most, 0: no bound; processor time is that of one call.
+    return_memory_mb: Annotated[int, Field(ge=0, le=1 << 30)] = 4096
+    return_cpu_s: Annotated[float, Field(ge=0, le=30 * 86400)] = 0.0
+    return_files: Annotated[int, Field(ge=0, le=1 << 20)] = 1024
+    #: The account it runs as, for a server that runs as root; and a folder outside the home that it may look into.
+    return_user: str = ""
+    return_folder: Annotated[Path | None, BeforeValidator(_path)] = None
     #: So many jobs in a row that fail on one machine only bench it; 0: never. How long at first, and at most.
     bench_after: Annotated[int, Field(ge=0, le=1000)] = 5
     bench_first_s: Seconds = 60.0
@@ -163,6 +170,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {self.host} is not the loopback: put a TLS proxy in front and set behind_tls_proxy: true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _returns_guarded(self) -> Self:
+        inside = self.return_folder is not None and self.return_folder.is_relative_to(self.home)
+        if self.return_user and (self.return_folder is None or inside):
+            raise ValueError("return_user: that account cannot look into the home; set return_folder to one elsewhere")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from typing import Any, Final
 from jobs.model import JobVersion, PendingReturn
 from jobs.service import JobService
 from orchestrator.bounded_log import BoundedLog
+from orchestrator.return_account import Quarters
 from remote_runner import protocol
 
 #: Where job.yml sets no return_timeout.
@@ -42,10 +42,17 @@ class Warm:
     """Processes that wait for a call, by version; at most so many, the one unused for longest goes first."""
 
     def __init__(
-        self, service: JobService, folder: Path, logs: Path, stopping: threading.Event, *, most: int, timeout_s: float
+        self,
+        service: JobService,
+        quarters: Quarters,
+        logs: Path,
+        stopping: threading.Event,
+        *,
+        most: int,
+        timeout_s: float,
     ) -> None:
         self._service = service
-        self._folder = folder
+        self._quarters = quarters
         self._logs = logs
         self._stopping = stopping
         self._most = most
@@ -78,10 +85,11 @@ class Warm:
             process.close()
 
     def _start(self, version: JobVersion) -> "ReturnProcess":
-        source = self._service.server_folder(version.job_type, version.version)
-        cwd = self._folder / version.job_type
+        job_type = version.job_type
+        source = self._quarters.readable(self._service.server_folder(job_type, version.version), job_type)
+        cwd = self._quarters.cwd(job_type)
         show_entries(source, cwd)
-        return ReturnProcess(version, source, cwd, self._logs / f"{version.job_type}.log", self._timeout_s)
+        return ReturnProcess(version, source, cwd, self._logs / f"{job_type}.log", self._timeout_s, self._quarters)
 
     def _keep(self, key: tuple[str, int], process: "ReturnProcess") -> None:
         with self._lock:
@@ -103,19 +111,28 @@ class ReturnProcess:
     """One warm process that runs the return_main of one version, call after call."""
 
     def __init__(
-        self, version: JobVersion, source: Path, cwd: Path, log_path: Path, timeout_s: float = TIMEOUT_S
+        self,
+        version: JobVersion,
+        source: Path,
+        cwd: Path,
+        log_path: Path,
+        timeout_s: float = TIMEOUT_S,
+        quarters: Quarters | None = None,
     ) -> None:
-        """``timeout_s``: for a call, where the version's job.yml says nothing."""
+        """``timeout_s``: for a call, where the version's job.yml says nothing. No quarters: ours, usual bounds."""
         self._timeout_s = version.settings.return_timeout_s or timeout_s
+        quarters = quarters or Quarters(cwd.parent)
+        shown = {name: os.environ[name] for name in SHOWN_ENV if name in os.environ}
         self._log = BoundedLog(log_path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.return_process", str(source)],
+            quarters.command(source),
             cwd=cwd,
-            env=_environment(version.settings.env),
+            env=quarters.environment(shown, version.settings.env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            **quarters.options(),
         )
         self._decoder = protocol.Decoder()
         assert self._process.stderr is not None  # noqa: S101 - for the type checker: we asked for a pipe
@@ -172,6 +189,8 @@ class ReturnProcess:
         if self.alive:
             self._kill()
         code = self._process.returncode
+        if code == -signal.SIGXCPU:
+            return "it used all the processor time it may, return_cpu_s"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def _kill(self) -> None:
@@ -209,8 +228,3 @@ def show_entries(source: Path, cwd: Path) -> None:
             link = cwd / entry.name
             if not os.path.lexists(link):
                 link.symlink_to(entry)
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    shown = {name: os.environ[name] for name in SHOWN_ENV if name in os.environ}
-    return {**shown, **extra, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}

@@ -7,6 +7,7 @@ import pytest
 
 from jobs.model import JobFilter, PendingReturn
 from jobs.status import Status
+from orchestrator.return_account import Quarters
 from orchestrator.return_warm import show_entries
 from orchestrator.returns import Lines, Returns
 from tests.support import store_kit, wait
@@ -28,7 +29,7 @@ def start(room: Room, leak_check: None) -> Iterator[Start]:
     started: list[Returns] = []
 
     def begin() -> Returns:
-        returns = Returns(room.service, room.home / "returns", room.home / "logs", places=2)
+        returns = Returns(room.service, Quarters(room.home / "returns"), room.home / "logs", places=2)
         started.append(returns)
         returns.start()
         return returns

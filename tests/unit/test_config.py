@@ -90,6 +90,13 @@ def test_direct_reports_need_tls_or_a_word() -> None:
     assert config.load({"report_url": "https://mj.example/report"}).report_url
 
 
+def test_an_account_for_return_main_needs_a_folder_that_it_can_reach(tmp_path: Path) -> None:
+    for folder in (None, tmp_path / "home" / "returns"):
+        with pytest.raises(SettingsInvalid, match="return_folder"):
+            config.load({"home": tmp_path / "home", "return_user": "nobody", "return_folder": folder})
+    assert config.load({"home": tmp_path / "home", "return_user": "nobody", "return_folder": tmp_path / "returns"})
+
+
 def test_a_list_may_be_a_variable_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MJ_ALLOWED_HOSTS", "a.example, b.example")
     assert config.load().allowed_hosts == ("a.example", "b.example")
