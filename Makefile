@@ -28,7 +28,7 @@ chaos: $(VENV)/.dev test-tools ## real machines under random faults; SECONDS=900
 	@$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.dev ## look for requests that break the API, for ten minutes
-	@MJ_FUZZ_S=600 $(BIN)/python -m pytest tests/unit/test_web_schema.py --timeout 1800
+	@MJ_FUZZ_S=600 $(BIN)/python -m pytest tests/unit/test_web_schema.py tests/unit/test_web_stateful.py --timeout 3600
 
 audit: $(VENV)/.dev ## known holes in the locked packages; needs the advisory data of the network
 	@uvx pip-audit --disable-pip --require-hashes -r requirements/server.lock

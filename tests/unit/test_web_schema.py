@@ -3,14 +3,11 @@
 Two minutes at most for all operations together; MJ_FUZZ_S=600 looks longer (``make fuzz``).
 """
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import schemathesis
-from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
@@ -23,63 +20,18 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from jobs.service import JobService
-from jobs.store import Store
-from tests.support.store_kit import PLAIN_MAIN
+from tests.support.fuzzing import ENDLESS, SAME_EACH_TIME, House, a_house, bearer, told, unsaid
 from web import gate
-from web.accounts import Accounts
-from web.app import WebOptions, create_app
 
-BUDGET_S = float(os.environ.get("MJ_FUZZ_S", "60"))
-DOCUMENT = "/api/v1/openapi.json"
-EXAMPLES = 15 if BUDGET_S <= 120 else 1000
-
-#: Streams that do not end by themselves.
-ENDLESS = {"/api/v1/events"}
-
-
-class House:
-    def __init__(self, service: JobService) -> None:
-        self.app: Flask = create_app(service, Accounts(service, b"secret", monotonic=Jumping()), WebOptions())
-        self.token = service.create_token("fuzz", ["admin"])
-        self.reader = service.create_token("reader", ["read"])
-        self.ends_at = time.monotonic() + BUDGET_S
-
-    def schema(self) -> Any:
-        return schemathesis.openapi.from_wsgi(DOCUMENT, self.app, headers=bearer(self.token))
-
-
-class Jumping:
-    """A clock on which wrong credentials are never many at once."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 61.0
-        return self.now
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-@schemathesis.serializer("application/zip")
-def as_zip(_ctx: object, value: Any) -> bytes:
-    """Whatever was thought of, as the bytes of an upload."""
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+EXAMPLES = 15
+#: Looks at an operation in one way or another, about.
+SHARES = 200
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "source").mkdir()
-    (folder / "source" / "main.py").write_text(PLAIN_MAIN)
-    store = Store.open(f"sqlite:///{folder}/multijob.db")
-    service = JobService(store, folder / "jobs", folder / "cache")
-    service.publish_folder("new_job", folder / "source")
-    yield House(service)
-    store.close()
+    with a_house(tmp_path_factory.mktemp("home")) as house:
+        yield house
 
 
 def operations(house: House) -> list[Any]:
@@ -87,21 +39,16 @@ def operations(house: House) -> list[Any]:
     return [operation for operation in found if operation.path not in ENDLESS]
 
 
-def unsaid(case: Case) -> bool:
-    """Whether a wrong value would not be sent at all: an empty object or list in a query is nothing."""
-    return any(value in ({}, []) for value in (case.query or {}).values())
-
-
 def explore(house: House, operation: Any, mode: GenerationMode, examples: int, check: Any) -> None:
     """Many cases of one operation, for its share of the time that is left."""
-    share_s = max(0.2, (house.ends_at - time.monotonic()) / 100)
+    share_s = max(0.2, (house.ends_at - time.monotonic()) / SHARES)
     ends_at = time.monotonic() + share_s
 
     @settings(
         max_examples=examples,
         deadline=None,
         database=None,
-        derandomize="MJ_FUZZ_S" not in os.environ,  # the same cases each time; who fuzzes wants new ones
+        derandomize=SAME_EACH_TIME,
         phases=(Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
@@ -111,6 +58,8 @@ def explore(house: House, operation: Any, mode: GenerationMode, examples: int, c
             check(case)
 
     look()
+    while not SAME_EACH_TIME and time.monotonic() < ends_at:  # new ones again and again: stopping is for in between
+        look()
 
 
 def test_the_document_names_every_route_of_the_api(house: House) -> None:
@@ -130,12 +79,6 @@ def test_what_fits_and_what_does_not_breaks_nothing(house: House) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
-def told(error: BaseException) -> str:
-    """What went wrong, without the frames."""
-    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else [error]
-    return "\n".join(f"{part}: {getattr(part, 'message', '')}"[:500] for part in parts)
-
-
 def conforms(case: Case, headers: dict[str, str]) -> None:
     response = case.call(headers=headers)
     case.validate_response(
@@ -153,7 +96,7 @@ def conforms(case: Case, headers: dict[str, str]) -> None:
 @pytest.mark.parametrize("who", ["nobody", "garbage", "reader"])
 def test_without_the_right_credential_nothing_is_done(house: House, who: str) -> None:
     """Not one 2xx where the credential does not reach, whatever is sent."""
-    headers = {"nobody": {}, "garbage": bearer("mj_" + "x" * 43), "reader": bearer(house.reader)}[who]
+    headers = house.credentials()[who]
     for operation in operations(house):
         scope = operation.definition.raw.get("x-scope", "")
         if (operation.method.upper(), operation.path) in gate.PUBLIC:

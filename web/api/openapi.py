@@ -17,7 +17,7 @@ from werkzeug.routing import Rule
 
 from web import gate
 from web.accounts import scope_of
-from web.api import shapes
+from web.api import links, shapes
 from web.api.asking import Body, Query
 from web.api.words import CHINESE
 
@@ -167,7 +167,8 @@ def _answers(endpoint: str, schemas: "_Schemas") -> dict[str, Any]:
     error = shapes.Envelope if endpoint.startswith("multi_job.") else shapes.ErrorAnswer
     wrong = {"application/json": {"schema": schemas.of(error)}}
     errors = {status: {"description": text, "content": wrong} for status, text in _ERRORS.items()}
-    return {str(given.status): {"description": given.text} | content} | errors
+    led = {"links": found} if (found := links.described(endpoint)) else {}
+    return {str(given.status): {"description": given.text} | content | led} | errors
 
 
 def answer_of(endpoint: str) -> shapes.Answer:
