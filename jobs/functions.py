@@ -28,6 +28,17 @@ _MAIN: Final = Path(__file__).parent / "builtin" / "function" / "main.py"
 _PACKAGE: Final = "cloudpickle"
 
 
+#: A shared function of which no job is left is kept so long: clients may still know its type by name.
+UNUSED_KEPT_S: Final = 7 * 86400.0
+
+
+def check_not_ours(job_type: str) -> str:
+    """The name of a type that people publish. Raises InvalidInput."""
+    if takes_code(job_type):
+        raise InvalidInput("job_type", f"begins with {PREFIX}: those names are the server's own, for functions")
+    return job_type
+
+
 def takes_code(job_type: str) -> bool:
     """Whether the inputs of this job type are code."""
     return job_type.startswith(PREFIX)

@@ -257,12 +257,19 @@ class Server:
     def _make_engine(self) -> Engine:
         around = self._surroundings()
         keep = Retention(self._store, timing.of_retention(self._settings), self._service.now, self._stopping.is_set)
+        chores = [keep.apply, self._service.drop_unused_functions]
 
         def make_session(machine: Machine, tell: Callable[[MachineEvent], None]) -> Session:
             self._sessions[machine.machine_id] = made = Session(machine, around, tell)
             return made
 
-        return Engine(self._service, make_session, timing.of_fleet(self._settings), SystemClock(), [keep.apply])
+        return Engine(
+            self._service,
+            make_session,
+            timing.of_fleet(self._settings),
+            SystemClock(),
+            chores,
+        )
 
     def _make_desk(self, engine: Engine) -> CommandDesk:
         tools = Tools(

@@ -6,10 +6,10 @@ from jobs import folders
 from jobs.diffing import Change
 from jobs.doors.actions import Actions
 from jobs.errors import UnknownJobType
-from jobs.functions import Functions
+from jobs.functions import PREFIX, UNUSED_KEPT_S, Functions, check_not_ours
 from jobs.model import Action, ActionResult, JobFilter, JobVersion, Operation, Published
 from jobs.status import Status
-from jobs.store import Tx
+from jobs.store import Tx, types
 
 
 class Types(Actions):
@@ -26,15 +26,15 @@ class Types(Actions):
 
     def publish_zip(self, job_type: str, path: Path) -> Published:
         """As ``publish_folder``, from a zip file that may be hostile (B11): refused whole or taken whole."""
-        return self._published(job_type, self._library.publish_zip(job_type, path, self._clock()))
+        return self._published(job_type, self._library.publish_zip(check_not_ours(job_type), path, self._clock()))
 
     def register(self, job_type: str) -> Published:
         """Publish HOME/jobs/<job type>."""
-        return self._published(job_type, self._library.register(job_type, self._clock()))
+        return self._published(job_type, self._library.register(check_not_ours(job_type), self._clock()))
 
     def rollback(self, job_type: str, number: int) -> Published:
         """Publish an old version's content again, under a new number. Raises UnknownJobType, NotFound."""
-        return self._published(job_type, self._library.rollback(job_type, number, self._clock()))
+        return self._published(job_type, self._library.rollback(check_not_ours(job_type), number, self._clock()))
 
     def changes(self, job_type: str, number: int, against: int) -> list[Change]:
         """What one version changed in another, file by file. Raises NotFound."""
@@ -47,7 +47,7 @@ class Types(Actions):
 
     def upload(self, job_type: str, path: Path) -> None:
         """Unpack a zip into HOME/jobs/<job type>, for ``register``; refused whole as by ``publish_zip``."""
-        self._library.upload(job_type, path)
+        self._library.upload(check_not_ours(job_type), path)
 
     def node_zip(self, job_type: str) -> bytes:
         """What nodes get of the newest version, as a zip. Raises UnknownJobType."""
@@ -90,6 +90,11 @@ class Types(Actions):
 
         ended = self.operations.carry_on(self._store.write(forget))
         return ActionResult(ended.matched, ended.changed, dict(ended.skipped))
+
+    def drop_unused_functions(self) -> None:
+        """Remove the types of shared functions, content and all, of which no job has been left for a while."""
+        before = self._clock() - UNUSED_KEPT_S
+        self._store.write(lambda tx: types.remove_unused(tx, PREFIX, before))
 
     def node_folder(self, job_type: str, number: int) -> Path:
         """What a node gets, unpacked in the cache: with .info, without return_main.py. Raises NotFound."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, insert, null, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, null, select, update
 
 from jobs.model import JobSettings, JobVersion, Published
 from jobs.store import events, schema
@@ -117,6 +117,25 @@ def forget(tx: Tx, job_type: str, now: float) -> int:
     tx.happened(events.JOB_TYPE, job_type)
     these = (_V.job_type == job_type) & _V.forgotten_at.is_(None)
     return tx.conn.execute(update(schema.versions).where(these).values(forgotten_at=now)).rowcount
+
+
+def remove_unused(tx: Tx, prefix: str, before: float) -> list[str]:
+    """Remove types with such names, all of whose versions are older and which no job names; which they were."""
+    used = select(schema.jobs.c.id).where(schema.jobs.c.job_type == _V.job_type).exists()
+    query = (
+        select(_V.job_type)
+        .where(_V.job_type.startswith(prefix, autoescape=True), ~used)
+        .group_by(_V.job_type)
+        .having(func.max(_V.created_at) < before)
+    )
+    unused = list(tx.conn.execute(query).scalars())
+    for job_type in unused:
+        digests = list(tx.conn.execute(select(_V.digest).where(_V.job_type == job_type)).scalars())
+        tx.conn.execute(delete(schema.versions).where(_V.job_type == job_type))
+        still = set(tx.conn.execute(select(_V.digest).where(_V.digest.in_(digests))).scalars())
+        tx.conn.execute(delete(schema.chunks).where(_C.digest.in_([one for one in digests if one not in still])))
+        tx.happened(events.JOB_TYPE, job_type)
+    return unused
 
 
 def _version(row: schema.AnyRow) -> JobVersion:

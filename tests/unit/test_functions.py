@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from jobs import functions
 from jobs.errors import InvalidInput
+from jobs.functions import UNUSED_KEPT_S
 from jobs.outcomes import from_records
 from jobs.rules import OpenJob, settle
 from jobs.status import Reason, Status
 from remote_runner import call, failure
 from remote_runner.protocol import Record
-from tests.support.store_kit import Room, a_room, failed
+from tests.support.store_kit import PLAIN_MAIN, Room, a_room, failed
 from web.accounts import Accounts
 from web.app import create_app
 
@@ -47,6 +48,39 @@ def ask(client: FlaskClient, token: str, path: str, **how: Any) -> Any:
 
 
 # -------------------------------------------------------------------------------------------------- on the server
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "/api/v1/job_types/_function_3_11/versions"),
+        ("post", "/api/v1/job_types/_function_3_11/register"),
+        ("get", "/job_file/update_job_file_status?job_type=_function_3_11"),
+    ],
+)
+def test_publishers_do_not_stand_in_for_the_servers_own(
+    room: Room, client: FlaskClient, method: str, path: str
+) -> None:
+    """Who submits a function sends it to code that the server wrote, not to a namesake."""
+    room.service.functions.publish(11)
+    headers = {"Authorization": f"Bearer {room.service.create_token('pub', ['publish'])}"}
+    answer = getattr(client, method)(path, headers=headers, data=b"PK", content_type="application/zip")
+    assert "the server's own" in answer.text
+    assert room.service.current_versions()["_function_3_11"].version == 0
+
+
+def test_what_no_job_is_left_of_goes_after_a_while(room: Room) -> None:
+    room.service.publish_folder("crawl", room.folder("crawl", {"main.py": PLAIN_MAIN}))
+    used, _ = room.service.functions.publish(11, b"used")
+    unused, _ = room.service.functions.publish(11, b"unused")
+    room.submit(1, used)
+    room.service.drop_unused_functions()
+    assert unused in room.service.current_versions(), "a client may be about to use it"
+    room.clock.forward(UNUSED_KEPT_S + 60)
+    room.service.drop_unused_functions()
+    assert sorted(room.service.current_versions()) == [used, "crawl"]
+    assert room.service.functions.publish(11, b"unused") == (unused, (0, True))
+    assert room.service.zip_of(unused, 0)
 
 
 def test_one_for_each_python_and_no_new_version_of_the_same(room: Room) -> None:
