@@ -3,6 +3,7 @@
 Closed by default: a route that is neither on the public list nor marked with a scope keeps the app from being made.
 """
 
+import re
 import secrets
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from web.rooms import Rooms, rooms
 
 COOKIE: Final = "mj_session"
 CSRF_HEADER: Final = "X-MJ-CSRF"
+#: On every answer while everybody is admin, so that programs can say so too.
+OPEN_HEADER: Final = "X-MJ-Auth"
 
 #: Everything that answers without a credential: exact method and path.
 PUBLIC: Final = frozenset(
@@ -27,6 +30,7 @@ PUBLIC: Final = frozenset(
     }
 )
 
+_HOST: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:@/\s]+))(?::[0-9]{0,5})?")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -97,9 +101,9 @@ def _check_host(here: Rooms) -> None:
 
 
 def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
+    """Without brackets and port; what is not written as a host is, stays as it is, and so is nobody's name."""
+    found = _HOST.fullmatch(host)
+    return (found["six"] or found["name"]).lower() if found else host
 
 
 def _check_origin() -> None:
@@ -172,6 +176,8 @@ def _finish(response: Response) -> Response:
     headers = response.headers
     headers.extend(_HEADERS)  # no view sets these; adding is half the price of replacing
     headers.add("X-Request-Id", g.get("request_id", ""))
+    if not rooms().options.auth:
+        headers.add(OPEN_HEADER, "off")
     if "Cache-Control" not in headers:
         headers.add("Cache-Control", "no-store")
     return response

@@ -6,6 +6,7 @@ The only module that opens connections. A call that is safe to repeat is repeate
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -28,6 +29,8 @@ from .errors import (
 )
 from .place import Place
 from .retrying import Patience
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 CONNECT_LIMIT_S = 10.0
@@ -107,6 +110,8 @@ class Http:
             )
         except requests.RequestException as error:
             raise _unreachable(self.place, error) from error
+        if not self._answered and response.headers.get("X-MJ-Auth") == "off":
+            log.warning("%s asks nobody who they are: everyone who can reach it is admin (auth: false)", self.place.url)
         self._answered = True
         if response.status_code >= 300:
             with response:

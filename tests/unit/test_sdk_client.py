@@ -42,6 +42,18 @@ def client(api: FakeApi) -> Iterator[Client]:
         yield made
 
 
+def test_a_server_that_asks_nobody_is_warned_about_once(
+    api: FakeApi, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b'{"name": "anyone", "scopes": ["admin"]}'
+    api.instead = [(200, body, {"X-MJ-Auth": "off"})] * 2
+    client.me()
+    client.me()
+    assert [record.message for record in caplog.records].count(
+        f"{api.url} asks nobody who they are: everyone who can reach it is admin (auth: false)"
+    ) == 1
+
+
 def double(job: dict[str, Any]) -> Any:
     return job["input"]["args"][0] * 2
 

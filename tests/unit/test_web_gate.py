@@ -370,7 +370,18 @@ def test_our_own_page_may_change_things(house):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "", "127.0.0.2", "[::2]:80", "localhost:80:80"]
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "",
+        "127.0.0.2",
+        "[::2]:80",
+        "localhost:80:80",
+        "[::1",
+        "localhost:x",
+        "a@localhost",
+    ],
 )
 def test_other_hosts_are_refused(house, host):
     response = house.client.get("/healthz", headers={"Host": host})
@@ -390,7 +401,10 @@ def test_no_cors_anywhere(house):
 
 def test_without_authentication_everyone_is_admin():
     house = House(auth=False)
-    assert house.client.get("/api/v1/me").json == {"name": "anyone", "scopes": ["admin"], "csrf": None}
+    answer = house.client.get("/api/v1/me")
+    assert answer.json == {"name": "anyone", "scopes": ["admin"], "csrf": None}
+    assert answer.headers["X-MJ-Auth"] == "off", "a standing word to programs; the page has its banner"
+    assert "X-MJ-Auth" not in House().client.get("/healthz").headers
 
 
 # ------------------------------------------------------------------------------------------------------------- headers
