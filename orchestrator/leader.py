@@ -5,6 +5,7 @@ A standby believes its own monotonic clock alone: it takes over when it has read
 as the leader said it may be silent. A database that does not answer proves nothing, so the wait begins anew after it.
 """
 
+import contextlib
 import hmac
 import logging
 import socket
@@ -36,10 +37,22 @@ SECRET_MARK: Final = "secret_mark"  # noqa: S105  (the name of a value)
 
 def open_store(settings: Settings) -> Store:
     """The database of these settings. Raises UserError where it cannot be used."""
+    if not settings.db:
+        _keep_private(settings.home / "multijob.db")
     try:
         return Store.open(settings.db_url)
     except (StoreUnavailable, StoreUnfit, StoreTooNew) as error:
         raise UserError(str(error)) from error
+
+
+def _keep_private(path: Path) -> None:
+    """Also where the home is open to others, as one that a person made may be. An empty file is an empty database."""
+    with contextlib.suppress(OSError):  # what is wrong there is the store's to say
+        path.touch(mode=0o600, exist_ok=True)
+        for end in ("", "-wal", "-shm"):  # those are made with the mode of the first
+            beside = path.with_name(path.name + end)
+            if beside.exists():
+                beside.chmod(0o600)
 
 
 def compare_secret(service: JobService, secret: bytes, *, ours: bool = True) -> None:

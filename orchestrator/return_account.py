@@ -70,8 +70,7 @@ class Quarters:
         if self._account is None:
             return
         for name in (".", "work", "versions"):
-            (self._folder / name).mkdir(mode=0o711, parents=True, exist_ok=True)
-            (self._folder / name).chmod(0o711)
+            _make_passable(self._folder / name)
         for path in (self._folder, *self._folder.parents):
             self._check(path, self._account)
         self._try(self._account)
@@ -137,7 +136,7 @@ class Quarters:
         target = ours / source.name
         with self._lock:
             if not target.is_dir():
-                ours.mkdir(mode=0o711, exist_ok=True)
+                _make_passable(ours)
                 beside = ours / f".{source.name}"
                 shutil.rmtree(beside, ignore_errors=True)
                 shutil.copytree(source, beside)
@@ -165,6 +164,13 @@ def account_of(name: str) -> Account | None:
         raise UserError("return_user: root is no account for that; name an ordinary one")
     groups = tuple(os.getgrouplist(name, found.pw_gid))
     return Account(name, found.pw_uid, found.pw_gid, groups, found.pw_dir)
+
+
+def _make_passable(folder: Path) -> None:
+    """What is there already is as somebody wants it."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        folder.chmod(0o711)
 
 
 def _open_to_read(folder: Path) -> None:

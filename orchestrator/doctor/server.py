@@ -39,6 +39,7 @@ SOME_BYTES: Final = 2 << 30
 #: No clock that is right can show less: this was written later.
 EARLIEST: Final = 1_780_000_000.0
 _ANSWER_S: Final = 5.0
+_KEEP_SMALL: Final = "that is what return_user asks for; let nothing else be done as root there"
 
 
 def examine_server(settings: Settings, tell: Tell = lambda _result: None) -> Report:
@@ -86,6 +87,8 @@ class _Hands:
 
     def _account(self) -> Said:
         if os.geteuid() == 0:
+            if self._settings.return_user:
+                return warning(f"the server runs as root, return_main as {self._settings.return_user}", _KEEP_SMALL)
             return warning("the server runs as root, and so does every return_main", "start it as an ordinary account")
         return fine("an ordinary account")
 

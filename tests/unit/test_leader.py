@@ -11,7 +11,8 @@ import pytest
 from jobs.errors import StoreUnavailable, Superseded
 from jobs.store import Store, leader
 from jobs.store.leader import Lease
-from orchestrator.leader import Leadership, Watch, compare_secret
+from orchestrator.config import Settings
+from orchestrator.leader import Leadership, Watch, compare_secret, open_store
 from tests.support import wait
 from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room
@@ -154,6 +155,19 @@ def test_silence_is_counted_by_the_watchers_clock_alone() -> None:
     assert watch.silent_s(lease._replace(renewals=8), 111.0) == 6.0
     watch.forget()  # the database did not answer in between
     assert watch.silent_s(lease._replace(renewals=8), 112.0) == 0.0
+
+
+def test_the_database_of_a_home_is_for_its_account_only(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    for _ in range(2):
+        store = open_store(Settings(home=home))
+        try:
+            modes = {path.name: path.stat().st_mode & 0o777 for path in home.glob("multijob.db*")}
+            assert set(modes.values()) == {0o600}, modes
+        finally:
+            store.close()
+        (home / "multijob.db").chmod(0o644)  # as it was before
 
 
 def test_another_secret_than_before_is_told(room: Room, caplog: pytest.LogCaptureFixture) -> None:
