@@ -134,6 +134,7 @@ def _session(made: Hosts, folder: Path) -> Iterator[_Life]:
             runner_up=lambda *_: None,
             runner_left=lambda *_: None,
             take_records=lambda *_: ReportAnswer(0, []),
+            take_live=lambda *_: None,
         ),
         report_port=1,
         report_url=None,

@@ -86,6 +86,10 @@ class Commands:
         with self._store.read() as conn:
             return commands.newest(conn, size, machine_id, kind)
 
+    def forget(self, number: int) -> None:
+        """Nobody needs to know of it any more."""
+        self._store.write(lambda tx: commands.drop(tx, number))
+
     # the engine
 
     def take(self, limit: int) -> list[Command]:

@@ -185,6 +185,18 @@ class Job(NamedTuple):
     updated_at: float
 
 
+class Progress(NamedTuple):
+    """How far a running attempt says it is."""
+
+    n: float
+    #: Of how much; None: it does not say.
+    total: float | None
+    #: Until it is there, at its pace so far, seen from ``at``.
+    eta_s: float | None
+    #: When it came so far, by the server's clock.
+    at: float
+
+
 class Attempt(NamedTuple):
     """One try that has ended."""
 
@@ -433,6 +445,14 @@ class WaitingBecause(NamedTuple):
 
     code: WaitCode
     text: str
+
+
+class Note(NamedTuple):
+    """What a list of jobs says of one besides its values."""
+
+    #: The last line of what is known of its failure; empty where it has not failed.
+    excerpt: str
+    waiting: WaitingBecause | None
 
 
 class WaitingLane(NamedTuple):

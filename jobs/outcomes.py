@@ -13,6 +13,8 @@ from jobs.status import Reason
 from remote_runner.protocol import RESULT_LIMIT_BYTES, Record
 
 ERROR_LIMIT: Final = 64 * 1024
+#: Of a line that stands for a failure in lists.
+LINE_LIMIT: Final = 200
 LOG_HEAD_LIMIT: Final = 64 * 1024
 LOG_TAIL_LIMIT: Final = 192 * 1024
 #: Ten thousand years: more than any attempt, small enough to be added up.
@@ -193,6 +195,12 @@ def _seconds(value: object) -> float:
 
 def _small(value: object) -> int | None:
     return value if type(value) is int and -_INT_LIMIT <= value < _INT_LIMIT else None
+
+
+def last_line(text: str | None) -> str:
+    """Of a traceback or an explanation, what it comes down to."""
+    lines = (text or "").strip().splitlines()
+    return lines[-1].strip()[:LINE_LIMIT] if lines else ""
 
 
 def _text(value: object, limit: int) -> str | None:

@@ -223,6 +223,7 @@ class Server:
         self._service.on_kill = kill
         self._service.on_published = published
         self._service.on_override = self._overridden
+        self._service.live.on_watch = self._watch_log
         self._service.operations.on_moved = lambda _number: self._bulk.wake()
 
     def _inventory_good(self, inventory: Inventory) -> None:
@@ -230,6 +231,10 @@ class Server:
         self._service.happenings.note(INVENTORY)
         self._trail.inventory(inventory)
         self._insist(lambda: self._wishes.file_changed(inventory, self._tell_engine))
+
+    def _watch_log(self, machine_id: str, message: Mapping[str, object]) -> bool:
+        session = self._sessions.get(machine_id)
+        return session is not None and session.watch(message)
 
     def _overridden(self, _machine_ids: Sequence[str]) -> None:
         # From a hook of the store, which must not wait for the store: by other hands.
@@ -294,6 +299,7 @@ class Server:
             purge=engine.purge,
             admit=admit,
             try_again=try_again,
+            log=self._service.live.answer,
         )
         return CommandDesk(self._service.commands, asked.handlers())
 
@@ -315,6 +321,7 @@ class Server:
                 runner_up=self._keys.runner_up,
                 runner_left=self._keys.runner_left,
                 take_records=self._service.take_report,
+                take_live=self._service.live.take,
             ),
             report_port=self._reports.port,
             report_url=self._settings.report_url,

@@ -26,6 +26,9 @@ PURGE_S: Final = 300.0
 #: Tells of a machine that something about it was mended.
 Nudge = Callable[[str], None]
 
+#: Answers a question whose arguments are these.
+Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
 
 class Asked:
     """Handlers for ``CommandDesk``."""
@@ -39,6 +42,7 @@ class Asked:
         purge: Purge,
         admit: Nudge,
         try_again: Nudge,
+        log: Answer,
     ) -> None:
         self._settings = settings
         self._known_hosts = known_hosts
@@ -46,6 +50,7 @@ class Asked:
         self._purge = purge
         self._admit = admit
         self._try_again = try_again
+        self._log = log
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -54,6 +59,7 @@ class Asked:
             "trust": self.trust,
             "admit": self.admit,
             "purge": self.purge,
+            "log": self.log,
         }
 
     def add(self, command: Command, say: Say) -> Mapping[str, Any]:
@@ -103,6 +109,10 @@ class Asked:
     def purge(self, command: Command, _say: Say) -> Mapping[str, Any]:
         """Remove everything of ours from the machine."""
         return self._purge(self._machine(command.machine_id).machine_id, PURGE_S)
+
+    def log(self, command: Command, _say: Say) -> Mapping[str, Any]:
+        """What a running attempt prints, for a process that does not hold the connections."""
+        return self._log(command.args)
 
     def _machine(self, machine_id: str) -> Machine:
         found = load(self._inventory).machines.get(machine_id)

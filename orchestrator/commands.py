@@ -5,6 +5,7 @@ Looks cheaply once a second; asked in this process, it is woken at once. Knows t
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
 #: Commands done at once; the others wait their turn in the table.
 HANDS: Final = 4
+#: Whoever looks at a log asks again and again: for a while after, it is looked more often.
+QUICK_LOOK_S: Final = 0.2
+QUICK_FOR_S: Final = 10.0
 STORE_AWAY_S: Final = 2.0
 #: What commands in hand get to end when the server stops; looking at a silent machine may take longer.
 STOP_S: Final = 4.0
@@ -45,6 +49,7 @@ class CommandDesk:
         self._handlers = handlers
         self._asked = threading.Event()
         self._stopping = threading.Event()
+        self._quick_until_s = 0.0
         self._free = threading.BoundedSemaphore(HANDS)
         self._busy: set[threading.Thread] = set()
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
@@ -66,7 +71,7 @@ class CommandDesk:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._asked.wait(LOOK_S)
+            self._asked.wait(QUICK_LOOK_S if time.monotonic() < self._quick_until_s else LOOK_S)
             self._asked.clear()
             try:
                 self._take_all()
@@ -88,6 +93,8 @@ class CommandDesk:
                     self._free.release()
             if not taken:
                 return
+            if taken[0].kind == "log":
+                self._quick_until_s = time.monotonic() + QUICK_FOR_S
             hand = threading.Thread(target=self._do, args=taken, name=f"command-{taken[0].command_id}", daemon=True)
             self._busy.add(hand)
             hand.start()

@@ -11,7 +11,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +166,14 @@ class Session:
         """End these attempts with everything they started."""
         message = {"t": "kill", "attempts": [list(key) for key in attempts], "grace_s": grace_s}
         self._asked.put(lambda: self._send(message))
+
+    def watch(self, message: Mapping[str, object]) -> bool:
+        """Ask the runner for what an attempt prints; whether there is one to ask. From any thread."""
+        stream = self._stream
+        if stream is None or not stream.open:
+            return False
+        self._asked.put(lambda: self._send(dict(message)))
+        return True
 
     def reconfigure(self, machine: Machine) -> None:
         """Take new parameters that do not touch the connection."""

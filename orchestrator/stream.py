@@ -40,6 +40,9 @@ NUMBER_LIMIT: Final = 2**63 - 1
 #: (machine id, runner id, records) -> what the store answers
 TakeRecords = Callable[[str, str, Sequence[protocol.Record]], ReportAnswer]
 
+#: (machine id, the frame)
+TakeLive = Callable[[str, Mapping[str, Any]], None]
+
 _numbers = itertools.count(1)
 
 
@@ -61,6 +64,8 @@ class StreamTerms:
     #: (machine id, the id of a runner that holds nothing any more)
     runner_left: Callable[[str, str], None]
     take_records: TakeRecords
+    #: (machine id, a frame of kind "log" or "progress"), unchecked but for its size
+    take_live: TakeLive
 
 
 class RunnerStream:
@@ -201,6 +206,8 @@ class RunnerStream:
                 self._take_records(message)
             case "trouble":
                 self._take_trouble(message)
+            case "log" | "progress":
+                self._terms.take_live(self._machine.machine_id, message)
             case "ping":
                 self._answer_ping(message.get("n"))
             case "leaving":

@@ -1,7 +1,7 @@
 """One attempt as the runner holds it: from its assignment to its last record."""
 
 import os
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from remote_runner.logs import Log
 from remote_runner.marks import IDLE
@@ -19,6 +19,8 @@ class Attempt:
     grace_s = 0.0
     asked = False  # its supervisor has been asked for that
     logs: Optional[Tuple[Log, Log]] = None
+    bar: Optional[Any] = None  # what its stderr showed of its progress, when it had printed so many bytes
+    bar_at = 0
 
     def __init__(self, order: int, job: int, attempt: int, ref: str, text: bytes) -> None:
         self.order = order  # in which they were assigned

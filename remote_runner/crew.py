@@ -3,7 +3,7 @@
 import time
 from typing import Any, Dict, Iterable, List, Optional, Set
 
-from remote_runner import endings, snapshot
+from remote_runner import endings, progress, snapshot
 from remote_runner.attempt import Attempt
 from remote_runner.journal import Key
 from remote_runner.marks import IDLE
@@ -115,6 +115,22 @@ class Crew:
     def held(self) -> List[List[Any]]:
         """The same, with its state, for the server."""
         return [[each.job, each.attempt, self._state(each)] for each in self._held.values()]
+
+    def find(self, key: Key) -> Optional[Attempt]:
+        """An attempt that is held."""
+        return self._held.get(key)
+
+    def progress(self) -> List[List[Any]]:
+        """How far those are that run, as far as they say."""
+        rows = []
+        for station in self._places.busy():
+            running = station.running()
+            if running is not None and running.told:
+                began_s = (station.started_us(running) or 0) / 1000000
+                reached = progress.of(self._tools.run, running, began_s)
+                if reached is not None:
+                    rows.append([running.job, running.attempt, reached.n, reached.total])
+        return rows
 
     def _state(self, attempt: Attempt) -> str:
         station = None if attempt.worker is None else self._places.stations[attempt.worker]

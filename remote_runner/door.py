@@ -4,6 +4,7 @@ import os
 import selectors
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from remote_runner import names
@@ -128,6 +129,10 @@ def _pong(runner: "Runner", _work: "Work", message: Message) -> None:
     runner.hear_pong(int(message["n"]))
 
 
+def _watch(_runner: "Runner", work: "Work", message: Message) -> None:
+    work.watches.ask(message, time.monotonic())
+
+
 def _leave(runner: "Runner", _work: "Work", _message: Message) -> None:
     runner.hear_leave()
 
@@ -142,5 +147,6 @@ HEARD: Dict[str, Callable[["Runner", "Work", Message], Any]] = {
     "route": _route,
     "stored": _stored,
     "pong": _pong,
+    "watch": _watch,
     "leave": _leave,
 }

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Set
 
-from remote_runner import marks
+from remote_runner import marks, progress
 from remote_runner.folder import remove
 from remote_runner.outbox import Outbox
 from remote_runner.processes import descendants, kill_all, reap
@@ -97,6 +97,7 @@ class Places:
         """Close what a worker that is gone had open, and remove its folder."""
         station.close()
         remove(os.path.join(self._tools.run, "workers", str(station.number)))
+        remove(progress.path_of(self._tools.run, station.number))
 
     def _end_orphans(self) -> None:
         left = kill_all(self._orphans, time.monotonic() + KILL_S)

@@ -24,6 +24,11 @@ Channel
     route     url: where to report from now on, or null
     stored    runner, seq: records of that runner up to seq are stored (answer to ``records``)
     pong      n: the ping of that number was heard
+    watch     n, job, attempt, stream ("stdout" | "stderr"), offset, upto, for_s: send what that attempt prints from
+              ``offset`` on (negative: from the end; not there any more: from the first later byte that is), as ``log``
+              frames under the number ``n``. A watch ends after ``for_s``, or with its channel; the same again makes it
+              last, and 0 ends it at once. ``upto``: no bytes behind this offset yet (null: LOG_WINDOW_BYTES from where
+              it begins)
     leave     end as soon as nothing runs and all is stored
     ========  ==============================================================================================
 
@@ -35,6 +40,11 @@ Channel
     records   runner, records: [Record as a list, ...]; sent only when there is no url, and for what earlier runners
               left in their journals
     ping      n: grows; to be answered at once
+    log       n, job, attempt, stream, offset, total, text: what was printed at ``offset``, which is where the frame
+              before of the same watch ended, or later where bytes in between are gone. ``text`` has as many bytes of
+              UTF-8 as were printed; ``total``: bytes printed so far. The first of a watch comes at once, empty or not
+    progress  rows: [[job, attempt, n, total or null], ...]: how far the running attempts are that say so: all of them,
+              whenever one has come further, at most once a second
     trouble   reason, text: something a person should see ("disk_full", "version_damaged", "unkillable", ...)
     leaving   runner: nothing is held any more; assignments that cross with this are not started
     ========  ==============================================================================================
@@ -63,6 +73,9 @@ HELD = ("queued", "running", "ended")
 #: The longest frame either end accepts; a result is at most RESULT_LIMIT_BYTES, a job's input 16 MiB.
 FRAME_LIMIT_BYTES = 48 * 1024 * 1024
 RESULT_LIMIT_BYTES = 8 * 1024 * 1024
+#: What is sent ahead to whoever watches a log, and the most in one frame.
+LOG_WINDOW_BYTES = 256 * 1024
+LOG_FRAME_BYTES = 48 * 1024
 #: A report stops growing here (one record may be larger by itself).
 REPORT_TARGET_BYTES = 2 * 1024 * 1024
 REPORT_LIMIT_BYTES = 48 * 1024 * 1024

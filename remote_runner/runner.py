@@ -9,7 +9,7 @@ import selectors
 import signal
 import socket
 import time
-from typing import Any, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional
 
 from remote_runner import door, journal, marks, names
 from remote_runner.crew import Crew
@@ -22,6 +22,7 @@ from remote_runner.places import Tools
 from remote_runner.postman import Postman
 from remote_runner.processes import adopt_orphans, reap
 from remote_runner.stream import Message, Stream
+from remote_runner.watches import Watches
 
 #: How long a runner waits for its first word.
 FIRST_WORD_S = 60.0
@@ -30,11 +31,20 @@ END_S = 15.0
 RETRY_DISK_S = 1.0
 #: Between looks whether our folder is still there.
 LOOK_S = 1.0
+#: Between looks how far the running attempts are.
+PROGRESS_S = 1.0
 
 #: What exists from the first hello on.
 Work = NamedTuple(
     "Work",
-    [("runner", str), ("journal", Journal), ("outbox", Outbox), ("postman", Postman), ("crew", Crew)],
+    [
+        ("runner", str),
+        ("journal", Journal),
+        ("outbox", Outbox),
+        ("postman", Postman),
+        ("crew", Crew),
+        ("watches", Watches),
+    ],
 )
 
 
@@ -54,6 +64,8 @@ class Runner:
         self._lease = Lease(self._contact_at)
         self._next_tick = 0.0
         self._next_look = 0.0
+        self._next_progress = 0.0
+        self._progress: List[List[Any]] = []  # as last told
         self._is_ending = False
         self._is_disk_full = False
 
@@ -106,6 +118,8 @@ class Runner:
             work.postman.send(now)
             work.crew.dispatch()
             work.outbox.tidy(work.crew.held_keys)
+        work.watches.tell(self._door.channel, now)
+        self._tell_progress(work.crew, now)
         self._leftovers.send(self._door.channel)
         self._leave_if_done(work, now)
 
@@ -123,6 +137,15 @@ class Runner:
                 self._door.say({"t": "ping", "n": number})
         if self._lease.left_s(now) <= 0 and self._lease.silence_s is not None:
             crew.end_exclusive(self._lease.silence_s)
+
+    def _tell_progress(self, crew: Crew, now: float) -> None:
+        if now < self._next_progress or self._door.channel is None or not self._door.channel.has_room():
+            return
+        self._next_progress = now + PROGRESS_S
+        rows = crew.progress()
+        if rows != self._progress:
+            self._progress = rows
+            self._door.say({"t": "progress", "rows": rows})
 
     def _look_for_root(self, now: float) -> None:
         """Somebody removed the folder below us: there is nothing to work in, and nowhere to keep a result."""
@@ -186,7 +209,8 @@ class Runner:
         tools = Tools(
             self._loop, self._run_folder, file, box, self._door.trouble, postman.forget_key, postman.processes
         )
-        return Work(runner, lines, box, postman, Crew(tools, limit))
+        crew = Crew(tools, limit)
+        return Work(runner, lines, box, postman, crew, Watches(crew.find))
 
     def channel_changed(self, channel: Optional[Stream]) -> None:
         """There is a new channel, or none any more."""
@@ -194,6 +218,8 @@ class Runner:
         self._leftovers.channel_lost()
         if self._work is not None:
             self._work.postman.use_channel(channel)
+            self._work.watches.forget()
+            self._progress = []
             if channel is not None:
                 self._lease.channel_opened(self._contact_at, is_empty=not self._work.crew.exclusive())
 

@@ -11,6 +11,7 @@ import site
 import sys
 import types
 
+from remote_runner import multijob_progress, progress
 from remote_runner.folder import Folder
 from remote_runner.seat import Seat
 
@@ -23,6 +24,7 @@ def prepare(seat: Seat, folder: Folder) -> None:
     _environment(seat, folder)
     _streams(seat)
     _path(folder.path, seat.version.env.get("PYTHONPATH", ""))
+    _offer_progress(os.path.join(seat.root, seat.version.folder))
     sys.argv = ["main.py"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     os.umask(0o077)
@@ -41,6 +43,7 @@ def _environment(seat: Seat, folder: Folder) -> None:
     os.environ.update(seat.version.env)
     os.environ[MARKER] = marker(seat.run)
     os.environ["PWD"] = folder.path
+    os.environ[multijob_progress.VARIABLE] = progress.path_of(seat.run, seat.number)
     os.environ.setdefault("PYTHONIOENCODING", "utf-8")
     # Compiled files never land in a version's folder, whose digest must not change.
     if sys.version_info >= (3, 8):
@@ -51,6 +54,13 @@ def _environment(seat: Seat, folder: Folder) -> None:
     else:
         sys.dont_write_bytecode = True
         os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+
+
+def _offer_progress(version: str) -> None:
+    """``import multijob_progress`` finds ours, unless the job brings one of its own."""
+    name = "multijob_progress"
+    if not os.path.exists(os.path.join(version, name + ".py")):
+        sys.modules[name] = multijob_progress
 
 
 def marker(run: str) -> str:

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, List
 
-from remote_runner import attach, logs, versions
+from remote_runner import attach, versions
 
 
 def run(argv: List[str]) -> int:
@@ -51,28 +51,15 @@ def _purge(options: argparse.Namespace) -> int:
     return _print(versions.purge(options.root))
 
 
-def _log(options: argparse.Namespace) -> int:
-    """print what a running attempt has printed, from an offset on"""
-    path = "%s/run/attempts/%d-%d.%s" % (options.root, options.job, options.attempt, options.stream)
-    return _print(logs.read_ring(path, options.offset, options.limit))
-
-
 def _print(answer: Any) -> int:
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
-_VERBS = {"attach": _attach, "seal": _seal, "sweep": _sweep, "purge": _purge, "log": _log}
+_VERBS = {"attach": _attach, "seal": _seal, "sweep": _sweep, "purge": _purge}
 _ARGUMENTS = {
     "attach": [("--token", {"required": True})],
     "seal": [("stage", {}), ("version", {"metavar": "NAME"}), ("digest", {})],
     "sweep": [("--keep", {"nargs": "*", "default": []})],
     "purge": [],
-    "log": [
-        ("job", {"type": int}),
-        ("attempt", {"type": int}),
-        ("stream", {"choices": ("stdout", "stderr")}),
-        ("--offset", {"type": int, "default": 0}),
-        ("--limit", {"type": int, "default": 262144}),
-    ],
 }  # type: Any

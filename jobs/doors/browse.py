@@ -1,18 +1,22 @@
 """The door for looking at jobs: one, a page, the manual's list, counters, history, why a job waits."""
 
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from jobs import submitting, waiting
+from jobs import outcomes, submitting, waiting
 from jobs.doors.machines import Machines
 from jobs.errors import NotFound
 from jobs.model import (
     WAITING_LIMIT,
     Attempt,
     HourRow,
+    Job,
     JobDetail,
     JobFilter,
     JobRow,
+    Note,
     Page,
     Place,
     Sort,
@@ -36,8 +40,16 @@ class Browse(Machines):
                 raise NotFound(f"there is no job {job_id}")
             job, job_input, latest = found
             avoid = queue.avoided_by(conn, job_id)
-        because = self._because(browse.wish(job, avoid)) if job.status == Status.WAITING else None
+        because = self._reasons()(browse.wish(job, avoid)) if job.status == Status.WAITING else None
         return JobDetail(job=job, input=job_input, latest=latest, waiting=because, avoid=avoid)
+
+    def head(self, job_id: int) -> Job:
+        """One job without its texts. Raises NotFound."""
+        with self._store.read() as conn:
+            found = browse.head(conn, job_id)
+        if found is None:
+            raise NotFound(f"there is no job {job_id}")
+        return found
 
     def jobs(
         self,
@@ -55,6 +67,34 @@ class Browse(Machines):
                 place = after if isinstance(after, Place) else None
                 return browse.sorted_page(conn, chosen, size, order, place)
             return browse.page(conn, chosen, size, after if isinstance(after, int) else None, down=order.down)
+
+    def notes(self, jobs: Sequence[Job]) -> dict[int, Note]:
+        """What a list says besides: why jobs wait, how the failed ones ended. At most four statements a page."""
+        failed = [job.job_id for job in jobs if job.status in (Status.FAILED, Status.RETURN_FAILED)]
+        waits = [job for job in jobs if job.status == Status.WAITING]
+        if not failed and not waits:
+            return {}
+        with self._store.read() as conn:
+            said = browse.excerpts(conn, failed) if failed else {}
+            avoid = queue.avoided_by_each(conn, [job.job_id for job in waits]) if waits else {}
+        found = {job_id: Note(outcomes.last_line(text), None) for job_id, text in said.items()}
+        if waits:
+            because = self._reasons()
+            wishes = {job.job_id: browse.wish(job, avoid.get(job.job_id, frozenset())) for job in waits}
+            found |= {job_id: Note("", because(wish)) for job_id, wish in wishes.items()}
+        return found
+
+    def _reasons(self) -> Callable[[waiting.Wish], WaitingBecause]:
+        """Why wishes wait, as things are now; those that wish for the same are looked into once."""
+        versions, machines, now = self._library.current_versions(), self.machines(), self._clock()
+
+        @functools.cache
+        def because(wish: waiting.Wish) -> WaitingBecause:
+            version = versions.get(wish.job_type)
+            python = version.settings.python if version is not None else ""
+            return waiting.because(wish, machines, now, known=version is not None, python=python)
+
+        return because
 
     def listed(self, chosen: JobFilter, offset: int = 0, limit: int = 10) -> tuple[list[JobRow], int]:
         """The manual's list, newest first: (jobs with input and error from that place on, how many fit in all)."""
@@ -141,8 +181,3 @@ class Browse(Machines):
     def waiting_because(self, job_id: int) -> WaitingBecause | None:
         """Why a job waits; None when it does not wait. Raises NotFound."""
         return self.job(job_id).waiting
-
-    def _because(self, wish: waiting.Wish) -> WaitingBecause:
-        version = self._library.current_versions().get(wish.job_type)
-        python = version.settings.python if version is not None else ""
-        return waiting.because(wish, self.machines(), self._clock(), known=version is not None, python=python)

@@ -10,6 +10,7 @@ from jobs.commands import Commands
 from jobs.happenings import Happenings
 from jobs.insight import Insight
 from jobs.library import Library
+from jobs.live import Live
 from jobs.model import AttemptKey, Reported
 from jobs.people import People
 from jobs.rules import Backoff
@@ -41,6 +42,7 @@ class Desk:
         self.backoff = Backoff()
         #: Doors of their own.
         self.commands = Commands(store, clock)
+        self.live = Live(self.commands, clock)
         self.people = People(store, clock)
         self.insight = Insight(store, clock)
         self.happenings = Happenings(store, self._bell)

@@ -5,9 +5,9 @@ Pages go by id, newest first, from a cursor: the millionth page costs what the f
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select
 
 from jobs.model import Attempt, Census, Job, JobFilter, JobRow, Page, Place, Sort
 from jobs.status import Reason, Status
@@ -46,6 +46,15 @@ _ROWS = (
     .select_from(schema.jobs.outerjoin(schema.attempts, and_(_A.job_id == _J.id, _A.attempt == _J.attempt)))
     .where(_J.id.in_(bindparam("ids", expanding=True)))
 )
+#: Of a text that is long, lists show the end.
+EXCERPT_CHARS: Final = 400
+_SAID = func.coalesce(_A.return_error, _A.error)
+_LENGTH = func.char_length(_SAID)
+_EXCERPTS = (
+    select(_J.id, func.substr(_SAID, case((_LENGTH > EXCERPT_CHARS, _LENGTH - EXCERPT_CHARS + 1), else_=1)))
+    .join_from(schema.jobs, schema.attempts, and_(_A.job_id == _J.id, _A.attempt == _J.attempt))
+    .where(_J.id.in_(bindparam("ids", expanding=True)))
+)
 _ATTEMPT = select(*(_A[name] for name in Attempt._fields))
 
 
@@ -56,6 +65,12 @@ def job(conn: Connection, job_id: int) -> tuple[Job, str, Attempt | None] | None
         return None
     latest = conn.execute(_ATTEMPT.where(_A.job_id == job_id).order_by(_A.attempt.desc()).limit(1)).one_or_none()
     return _job(row), row.input, None if latest is None else _attempt(latest)
+
+
+def head(conn: Connection, job_id: int) -> Job | None:
+    """The job without its texts."""
+    row = conn.execute(_JOB.where(_J.id == job_id)).one_or_none()
+    return None if row is None else _job(row)
 
 
 def attempts_of(conn: Connection, job_id: int, attempt: int | None = None) -> list[Attempt]:
@@ -118,6 +133,12 @@ def rows(conn: Connection, chosen: JobFilter, offset: int, limit: int) -> list[J
     ids = list(conn.execute(inner).scalars())
     found = (row for some in queue.in_lists(ids) for row in conn.execute(_ROWS, {"ids": some}))
     return [JobRow(_job(row), row.input, row.error or "") for row in sorted(found, key=lambda row: -row.id)]
+
+
+def excerpts(conn: Connection, job_ids: Sequence[int]) -> dict[int, str]:
+    """The last characters of what is said of the failures of these jobs."""
+    found = (row for some in queue.in_lists(job_ids) for row in conn.execute(_EXCERPTS, {"ids": some}))
+    return {row[0]: row[1] for row in found if row[1]}
 
 
 def count(conn: Connection, chosen: JobFilter) -> dict[Census, int]:

@@ -65,6 +65,11 @@ def end_waiting(tx: Tx, before: float, answer: Any, now: float) -> int:
     return tx.conn.execute(update(schema.commands).where(these).values(values)).rowcount
 
 
+def drop(tx: Tx, number: int) -> None:
+    """Forget one, however far it is."""
+    tx.conn.execute(delete(schema.commands).where(_C.id == number))
+
+
 def expire(tx: Tx, before: float) -> None:
     """Forget what was answered long ago."""
     tx.conn.execute(delete(schema.commands).where(_C.ended_at < before))

@@ -90,6 +90,19 @@ def avoided_by(conn: Connection, job_id: int) -> frozenset[str]:
     return _avoid(conn.execute(_AVOID, {"job": job_id}).scalar_one_or_none())
 
 
+_AVOIDS = (
+    select(_J.id, _L.avoid)
+    .join_from(schema.jobs, schema.lanes, _L.id == _J.lane_id)
+    .where(_J.id.in_(bindparam("ids", expanding=True)), _L.avoid_sha256 != "")
+)
+
+
+def avoided_by_each(conn: Connection, job_ids: Sequence[int]) -> dict[int, frozenset[str]]:
+    """The same for the jobs of a page; those that may go anywhere are left out."""
+    rows = (row for some in in_lists(job_ids) for row in conn.execute(_AVOIDS, {"ids": some}))
+    return {row[0]: _avoid(row[1]) for row in rows}
+
+
 def _avoid(text: str | None) -> frozenset[str]:
     return frozenset(json.loads(text)) if text else frozenset()
 

@@ -37,15 +37,22 @@ def type_of(row: Row) -> str:
 
 
 def why(row: Row) -> str:
-    """What a person should know about how a job is: why it waits or failed, or that nobody hears of it."""
+    """What a person should know about how a job is: why it waits or failed, how far it is, that nobody hears of it."""
     if row.get("unreachable"):
         return "unreachable"
     if row.get("kill_requested") and row["status"] == 1:
         return "being killed"
     waiting = row.get("waiting_because") or {}
     said = last_line(row.get("error") or row.get("return_error") or row.get("excerpt"))
-    words = [row.get("reason") or waiting.get("text") or "", said]
+    words = [progress_of(row) or row.get("reason") or waiting.get("text") or "", said]
     return ": ".join(filter(None, words))
+
+
+def progress_of(row: Row) -> str | None:
+    """How far a running job says it is: ``45% (45 of 100), 12 s left``."""
+    from multijob import Reached  # not before it is needed: completions are quick
+
+    return str(Reached(**row["progress"])) if row.get("progress") else None
 
 
 #: All columns of ``mj ls`` by the names of ``--columns``.
@@ -183,6 +190,7 @@ def _readable(job: Row, now: float) -> dict[str, Any]:
         "status": status_of(job),
         "reason": job.get("reason"),
         "waits for": waiting.get("text"),
+        "progress": progress_of(job),
         "unreachable": "its machine does not answer" if job.get("unreachable") else None,
         "killing": "asked for, not yet confirmed" if job.get("kill_requested") and job["status"] == 1 else None,
         "batch": job["batch"],

@@ -1,4 +1,4 @@
-"""``mj logs``: what a job printed, and with ``-f`` what it prints until it ends."""
+"""``mj logs``: what a job printed, and with ``-f`` what it prints, until it ends."""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -7,7 +7,7 @@ import click
 
 from orchestrator.cli.output import STATUS_WORDS, Row
 from orchestrator.cli.shell import JOB_FAILED, Command, client_of, note
-from orchestrator.cli.text import clean, last_line, size
+from orchestrator.cli.text import clean, last_line, size, without_overwritten
 
 if TYPE_CHECKING:
     from multijob import Client
@@ -26,10 +26,11 @@ STREAMS: Final = ("stdout", "stderr")
 @click.option("--raw", is_flag=True, help="Exactly as printed; control characters are obeyed.")
 @click.pass_context
 def logs(ctx: click.Context, /, job_id: int, attempt: int | None, follow: bool, stream: str | None, raw: bool) -> None:
-    """Print what a job printed.
+    """Print what a job printed, or prints.
 
     Its stdout goes to stdout and its stderr to stderr; with --stderr alone to stdout. The first 64 KiB and the last
-    192 KiB of each are kept after the end.
+    192 KiB of each are kept after the end. With -f all its attempts in turn, and what a running one prints, as it
+    comes.
 
     \b
     mj logs 12
@@ -44,7 +45,7 @@ def logs(ctx: click.Context, /, job_id: int, attempt: int | None, follow: bool, 
 
 
 class _Reader:
-    """The log of one job, attempt by attempt; each part is printed once."""
+    """The log of one job, attempt by attempt."""
 
     def __init__(self, client: "Client", job_id: int, stream: str | None, raw: bool) -> None:
         self._client = client
@@ -52,7 +53,6 @@ class _Reader:
         self._streams = [stream] if stream else STREAMS
         self._split = stream is None
         self._raw = raw
-        self._shown: set[int] = set()
 
     def show(self, attempt: int | None) -> bool:
         """Print what is kept of an attempt; whether there was anything."""
@@ -60,8 +60,9 @@ class _Reader:
         for name in self._streams:
             log = self._client.log(self._job_id, attempt=attempt, stream=name)
             text = text_of(log)
+            text = text if self._raw else clean(without_overwritten(text))
             click.echo(
-                text if self._raw else clean(text),
+                text,
                 nl=bool(text) and not text.endswith("\n"),
                 err=name == "stderr" and self._split,
                 color=True if self._raw else None,
@@ -70,28 +71,42 @@ class _Reader:
         return printed
 
     def follow(self, attempt: int | None) -> int:
-        """Print the attempts as they end, until the job (or the one asked for) has; the exit code."""
-        told = ""
+        """Print attempt by attempt as they go, until the job (or the one asked for) has ended; the exit code."""
+        told, number = "", attempt or 1
         while True:
             job = self._client.job(self._job_id).refresh()
-            self._show_ended(job, attempt)
-            if job["status"] not in UNFINISHED or attempt in self._shown:
+            if int(job.get("attempt") or 0) >= number:
+                if attempt is None:
+                    note(f"-- attempt {number}{self._where(job, number)} --")
+                self._follow_one(number)
+                if number == attempt:
+                    return self._end(self._client.job(self._job_id).refresh())
+                number += 1
+            elif job["status"] not in UNFINISHED:
                 return self._end(job)
-            told = self._tell(job, told)
-            time.sleep(PAUSE_S)
+            else:
+                told = self._tell(job, told)
+                time.sleep(PAUSE_S)
 
-    def _show_ended(self, job: Row, attempt: int | None) -> None:
-        if not job.get("attempt"):
-            return
+    def _where(self, job: Row, attempt: int) -> str:
+        return f" on {job['machine_id']}" if job["attempt"] == attempt and job.get("machine_id") else ""
+
+    def _follow_one(self, attempt: int) -> None:
+        """What it prints, and how it ended where that was not well."""
+        unfinished = False
+        for part in self._client.follow(self._job_id, attempt=attempt, streams=self._streams):
+            if part.left_out:
+                note(f"… {size(part.left_out)} left out …")
+            text = part.text if self._raw else clean(without_overwritten(part.text))
+            if unfinished and part.text.startswith("\r") and not self._raw:
+                text = f"\n{text}"
+            err = part.stream == "stderr" and self._split
+            click.echo(text, nl=False, err=err, color=True if self._raw else None)
+            unfinished = not text.endswith("\n")
+        if unfinished:
+            click.echo("", err=self._split)
         for ended in self._client.attempts(self._job_id):
-            number = ended["attempt"]
-            if number in self._shown or attempt not in (None, number):
-                continue
-            self._shown.add(number)
-            if attempt is None:
-                note(f"-- attempt {number} on {ended['machine_id']} --")
-            self.show(number)
-            if ended.get("reason"):
+            if ended["attempt"] == attempt and ended.get("reason"):
                 note(": ".join(filter(None, [ended["reason"], last_line(ended.get("error"))])))
 
     def _tell(self, job: Row, told: str) -> str:

@@ -26,6 +26,14 @@ def clean(text: str) -> str:
     return _DANGEROUS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def without_overwritten(text: str) -> str:
+    """Of lines that were written over and over, such as a progress bar, what was to be seen last."""
+    if "\r" not in text:
+        return text
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(next((one for one in reversed(line.split("\r")) if one), "") for line in lines)
+
+
 def one_line(text: str) -> str:
     """Clean, and on one line."""
     return clean(text).replace("\n", " ").replace("\t", " ")

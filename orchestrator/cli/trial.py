@@ -32,15 +32,16 @@ from orchestrator.events import MachineEvent, RunnerGone, Trouble
 from orchestrator.local import LocalTransport
 from orchestrator.site import Site
 from orchestrator.stream import RunnerStream, StreamTerms
-from remote_runner import bundle, digest, logs
-from remote_runner.protocol import Assignment, Record, Version
+from remote_runner import bundle, digest
+from remote_runner.protocol import LOG_WINDOW_BYTES, Assignment, Record, Version
 
 LOOK_S: Final = 0.1
 #: How long a runner may take to start, and how long it stays when we are gone.
 HELLO_S: Final = 30.0
 ALONE_S: Final = 60.0
 PURGE_TIMEOUT_S: Final = 60.0
-READ_BYTES: Final = 256 * 1024
+WATCH_S: Final = 10.0
+STREAMS: Final = ("stdout", "stderr")
 JOB, ATTEMPT, NUMBER = 1, 1, 0
 
 Printed = Callable[[str], None]
@@ -192,7 +193,7 @@ class _Runner:
     def __init__(self, machine: Machine, site: Site, transport: LocalTransport, printed: Printed, said: Said) -> None:
         self._ends: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._said = said
-        self._log = _Log(Path(site.root), printed)
+        self._log = _Log(printed)
         self._transport = transport
         self._stream = RunnerStream(machine, site, self._terms(), self._hear)
 
@@ -209,7 +210,7 @@ class _Runner:
             try:
                 outcome = self._ends.get(timeout=LOOK_S)
             except queue.Empty:
-                self._log.look()
+                self._log.look(self._stream)
                 continue
             self._log.end(json.loads(outcome.log) if outcome.log else {})
             return outcome
@@ -225,6 +226,7 @@ class _Runner:
             runner_up=_nothing,
             runner_left=_nothing,
             take_records=self._take,
+            take_live=self._log.take,
         )
 
     def _take(self, _machine: str, _runner: str, records: Sequence[Record]) -> ReportAnswer:
@@ -258,22 +260,23 @@ def _trial(outcome: Outcome, root: str, path: Path) -> Trial:
 
 
 class _Log:
-    """What the job prints: live from the runner's files where it prints for long, the rest from the record."""
+    """What the job prints: live where it prints for long, the rest from the record."""
 
-    def __init__(self, root: Path, printed: Printed) -> None:
-        self._folder = root / "run" / "attempts"
+    def __init__(self, printed: Printed) -> None:
         self._printed = printed
-        self._at = {"stdout": 0, "stderr": 0}
+        self._at = dict.fromkeys(STREAMS, 0)
 
-    def look(self) -> None:
-        for stream, at in self._at.items():
-            try:
-                read = logs.read_ring(str(self._folder / f"{JOB}-{ATTEMPT}.{stream}"), at, READ_BYTES)
-            except (OSError, ValueError):
-                continue  # nothing was printed yet, or little
-            if read["text"]:
-                self._printed(read["text"])
-            self._at[stream] = read["next"]
+    def look(self, stream: RunnerStream) -> None:
+        """Have the runner send what comes."""
+        for number, (name, at) in enumerate(self._at.items()):
+            where = {"job": JOB, "attempt": ATTEMPT, "stream": name, "offset": at, "upto": at + LOG_WINDOW_BYTES}
+            stream.send({"t": "watch", "n": number, "for_s": WATCH_S, **where})
+
+    def take(self, _machine: str, message: Mapping[str, Any]) -> None:
+        if message["t"] == "log":
+            if message["text"]:
+                self._printed(message["text"])
+            self._at[message["stream"]] = message["offset"] + len(message["text"].encode())
 
     def end(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
         for stream, at in self._at.items():

@@ -25,7 +25,7 @@ from .jobset import JobSet
 from .local import LoadedJob
 from .machines import Machine
 from .summaries import Batch, FailureGroup
-from .values import Input, Progress, Published, Result, call
+from .values import Input, Printed, Progress, Published, Reached, Result, call
 
 __version__ = "0.1.0"
 
@@ -52,8 +52,10 @@ __all__ = [
     "NotInstalled",
     "Operation",
     "OperationFailed",
+    "Printed",
     "Progress",
     "Published",
+    "Reached",
     "Result",
     "ServerError",
     "Unreachable",

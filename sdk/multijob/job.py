@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import NotFound
 from .row import JsonObject, Row
-from .values import FINAL, STATUS_WORDS, Result
+from .values import FINAL, STATUS_WORDS, Printed, Reached, Result
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -129,6 +130,19 @@ class Job(Row):
     def log(self, stream: str = "stdout", *, attempt: int | None = None) -> str:
         """What it printed, of its latest ended try or another; a gap says how much was not kept."""
         return self._client.log_text(self.id, attempt=attempt, stream=stream)
+
+    def follow(self, *, attempt: int | None = None, streams: Sequence[str] = ("stdout", "stderr")) -> Iterator[Printed]:
+        """What it prints, as it comes, until it has ended: ``for part in job.follow(): print(part.text, end="")``.
+
+        Of one ``attempt``, or of all of them in turn; ``part.left_out`` says how many bytes before it were not kept.
+        """
+        return self._client.follow(self.id, attempt=attempt, streams=streams)
+
+    @property
+    def progress(self) -> Reached | None:
+        """How far it said it was when last seen; None where it does not run or does not say."""
+        said = self._member("progress")
+        return None if said is None else Reached(said["n"], said["total"], said["eta_s"], said["at"])
 
     def attempts(self) -> list[JsonObject]:
         """Its ended tries, oldest first."""

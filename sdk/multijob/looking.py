@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from . import following
 from .asking import Asking, given, query_of
 from .job import Job
 from .jobset import JobSet
 from .row import JsonObject
+from .values import Printed
 
 
 class Looking(Asking):
@@ -39,9 +41,29 @@ class Looking(Asking):
         """The tries of one job that have ended, oldest first."""
         return self._rows(f"/api/v1/jobs/{int(job_id)}/attempts", "attempts")
 
-    def log(self, job_id: int, *, attempt: int | None = None, stream: str | None = None) -> JsonObject:
-        """What the job printed: the head and the tail that were kept, by stream."""
-        return self._object("GET", f"/api/v1/jobs/{int(job_id)}/log", given(attempt=attempt, stream=stream))
+    def log(
+        self,
+        job_id: int,
+        *,
+        attempt: int | None = None,
+        stream: str | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+        wait_s: float | None = None,
+    ) -> JsonObject:
+        """What the job printed: the head and the tail that were kept, by stream; of a running attempt its end.
+
+        ``offset`` (bytes, negative from the end) and ``limit``: that part of it, ``next_offset`` says where to go on.
+        ``wait_s``: how long to wait for more than nothing from an attempt that runs.
+        """
+        asked = given(attempt=attempt, stream=stream, offset=offset, limit=limit, wait_s=wait_s)
+        return self._object("GET", f"/api/v1/jobs/{int(job_id)}/log", asked)
+
+    def follow(
+        self, job_id: int, *, attempt: int | None = None, streams: Sequence[str] = following.STREAMS
+    ) -> Iterator[Printed]:
+        """What the job prints, as it comes, until it has ended; of one ``attempt``, or of all of them in turn."""
+        return following.follow(self._me, int(job_id), attempt, streams)
 
     def log_text(self, job_id: int, *, attempt: int | None = None, stream: str = "stdout") -> str:
         """What the job printed as text; where some was not kept, a line says how much."""

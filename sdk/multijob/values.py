@@ -75,6 +75,43 @@ class Published(NamedTuple):
     changed: bool
 
 
+class Printed(NamedTuple):
+    """A piece of what a job printed, as it comes."""
+
+    attempt: int
+    #: "stdout" or "stderr".
+    stream: str
+    text: str
+    #: Bytes before this piece that were not kept, or came too fast to be followed.
+    left_out: int
+
+
+class Reached(NamedTuple):
+    """How far a running job says it is."""
+
+    n: float
+    #: Of how much; None where it does not say.
+    total: float | None
+    #: Until it is there, seen from ``at``; None where that cannot be said.
+    eta_s: float | None
+    #: When it came so far.
+    at: float
+
+    def __str__(self) -> str:
+        """``45% (45 of 100), 12 s left``."""
+        if not self.total:
+            return f"{self.n:g}"
+        left = "" if self.eta_s is None else f", {_span(self.eta_s)} left"
+        return f"{min(self.n / self.total, 1):.0%} ({self.n:g} of {self.total:g}){left}"
+
+
+def _span(seconds: float) -> str:
+    """About how long, for people."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
 class Progress(NamedTuple):
     """How far a set of jobs is. ``total`` is None where only the server could know it."""
 

@@ -130,6 +130,15 @@ class FakeApi:
         shown = [{key: value for key, value in job.items() if key not in ("result", "error")} for job in fits[:size]]
         return {"jobs": shown, "next": shown[-1]["id"] if len(fits) > size else None}
 
+    def log_part(self, query: dict[str, str]) -> dict[str, Any]:
+        """Of an attempt that has ended; ``log`` is the same for all streams and attempts."""
+        about = {"attempt": 1, "stream": query.get("stream", "stdout"), "running": False, "live": False}
+        if "offset" not in query:
+            return {**about, **self.log}
+        printed, offset = (self.log["head"] + self.log["tail"]).encode(), int(query["offset"])
+        text = printed[offset:].decode()
+        return {**about, "offset": offset, "text": text, "total": len(printed), "next_offset": len(printed)}
+
     def summary(self, query: dict[str, str]) -> list[dict[str, Any]]:
         by_batch = "batch" in query or query.pop("by_batch", "") == "true"
         groups: dict[tuple[str, str | None], dict[str, int]] = {}
@@ -241,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["summary"], "GET":
                 self.send_json(200, {"summary": api.summary(query)})
             case ["jobs", job_id, "log"], "GET":
-                self.send_json(200, {"attempt": 1, "stream": query.get("stream", "stdout"), **api.log})
+                self.send_json(200, api.log_part(query))
             case ["server"], "GET":
                 self.send_json(200, {"version": "0.1.0"})
             case _:

@@ -13,6 +13,7 @@ from pathlib import Path
 from jobs import submitting
 from jobs.doors.actions import Acted
 from jobs.errors import Conflict, InvalidInput, NotFound, UnknownJobType
+from jobs.live import Live
 from jobs.model import (
     Action,
     ActionResult,
@@ -25,6 +26,7 @@ from jobs.model import (
     JobSettings,
     JobVersion,
     MachineView,
+    Note,
     Page,
     Published,
     ReportAnswer,
@@ -64,6 +66,8 @@ class FakeService:
         self._changed = threading.Condition()
         self.people = FakePeople(self._token_lives)
         self.commands = FakeCommands()
+        self.live = Live(self.commands)
+        self.live.on_watch = lambda _machine, _message: False
 
     # ------------------------------------------------------------------------------------------------------------ jobs
 
@@ -127,6 +131,12 @@ class FakeService:
             if _fits(job, wanted) and (after is None or job.job_id < after)
         ]
         return Page(jobs=found[:size], after=found[size - 1].job_id if len(found) > size else None)
+
+    def notes(self, jobs: Sequence[Job]) -> dict[int, Note]:
+        return {}
+
+    def head(self, job_id: int) -> Job:
+        return self.job(job_id).job
 
     def job(self, job_id: int) -> JobDetail:
         if job_id not in self.all_jobs:

@@ -45,6 +45,11 @@ class RunningServer:
         with (self.home / "up.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
+    def start_at(self, port: int) -> "RunningServer":
+        """Another life where the last one was to be found."""
+        self._settings["port"] = port
+        return self.start()
+
     def wait_active(self, timeout_s: float) -> None:
         wait.until(self._listens, what="mj up", timeout_s=timeout_s)
 

@@ -187,19 +187,15 @@ def test_following_a_log(api: FakeApi, mj: Mj) -> None:
     api.canned["GET", f"{V1}/jobs/5"] = [
         {**base, "status": 1, "attempt": 1},
         {**base, "status": 0, "waiting_because": {"code": "backing_off", "text": "tries again soon"}},
-        {**base, "status": 3, "attempt": 2},
+        {**base, "status": 3, "attempt": 2, "machine_id": "m2"},
     ]
-    api.canned["GET", f"{V1}/jobs/5/attempts"] = [
-        {"attempts": []},
-        {"attempts": [first]},
-        {"attempts": [first, second]},
-    ]
+    api.canned["GET", f"{V1}/jobs"] = {"jobs": [{**base, "status": 3, "attempt": 2}], "next": None}
+    api.canned["GET", f"{V1}/jobs/5/attempts"] = {"attempts": [first, second]}
     api.log = {"head": f"one{HOSTILE}\n", "tail": "", "total": 9}
     done = mj("logs", "5", "-f", "--stdout")
     assert (done.exit_code, done.stdout) == (0, "one\\x1b[2J\\u202e\n" * 2)
     said = [line for line in done.stderr.splitlines() if line.startswith("--")]
     assert said == [
-        "-- running on m1 --",
         "-- attempt 1 on m1 --",
         "-- waiting: tries again soon --",
         "-- attempt 2 on m2 --",

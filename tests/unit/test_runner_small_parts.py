@@ -54,30 +54,66 @@ def test_logs_keep_their_ends(tmp_path: Path, size: int) -> None:
     assert record["tail"].encode() == text[logs.HEAD_BYTES :][-logs.TAIL_BYTES :]
     assert (tmp_path / "log").exists() == (size > logs.EARLY_BYTES)
     log.keep()
-    assert (tmp_path / "log").stat().st_size <= 10 * 1024 * 1024 + 16
+    assert (tmp_path / "log").stat().st_size <= 10 * 1024 * 1024
     is_whole = size <= logs.FILE_HEAD_BYTES + logs.FILE_RING_BYTES
-    assert read_all(tmp_path / "log", 0) == (text if is_whole else text[: logs.FILE_HEAD_BYTES])
-    assert read_all(tmp_path / "log", max(0, size - 5000)) == text[max(0, size - 5000) :]
+    assert read_all(log, 0) == (text if is_whole else text[: logs.FILE_HEAD_BYTES])
+    assert read_all(log, max(0, size - 5000)) == text[max(0, size - 5000) :]
     log.close()
     assert not (tmp_path / "log").exists()
 
 
-def read_all(path: Path, offset: int) -> bytes:
+def read_all(log: Log, offset: int) -> bytes:
     """Live reading until the end, or until a gap."""
     out = b""
     while True:
-        part = logs.read_ring(str(path), offset, 100_000)
-        if part["offset"] != offset or part["next"] == offset:
+        at, data = log.read(offset, 100_000)
+        if at != offset or not data:
             return out
-        out += part["text"].encode()
-        offset = part["next"]
+        out += data
+        offset += len(data)
 
 
 def test_a_gap_in_a_ring_is_skipped(tmp_path: Path) -> None:
     log = Log(str(tmp_path / "log"))
     log.write(b"x" * 30_000_000)
-    part = logs.read_ring(str(tmp_path / "log"), logs.FILE_HEAD_BYTES, 10)
-    assert part["offset"] == 30_000_000 - logs.FILE_RING_BYTES
+    assert log.read(logs.FILE_HEAD_BYTES, 10)[0] == 30_000_000 - logs.FILE_RING_BYTES
+    log.close()
+
+
+def test_without_room_for_a_file_the_ends_are_read_live(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "missing" / "log"))
+    text = b"".join(b"%07d\n" % at for at in range(100_000))
+    log.write(text[:500_000])
+    log.write(text[500_000:])
+    assert read_all(log, 0) == text[: logs.HEAD_BYTES]
+    assert read_all(log, len(text) - logs.TAIL_BYTES) == text[-logs.TAIL_BYTES :]
+    assert log.read(logs.HEAD_BYTES + 1, 10)[0] <= len(text) - logs.TAIL_BYTES
+
+
+@pytest.mark.parametrize("size", [30_000, 40_000, 100_000])
+def test_no_character_is_cut_in_two(tmp_path: Path, size: int) -> None:
+    log = Log(str(tmp_path / "log"))
+    text = "汉字🎉é" * (size // 4)
+    log.write(text.encode())
+    record = log.record()
+    head, tail = record["head"], record["tail"]
+    assert record["total"] == len(text.encode())
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert "?" not in head + tail
+    if record["total"] <= logs.HEAD_BYTES + logs.TAIL_BYTES:
+        assert head + tail == text
+    log.close()
+
+
+def test_what_is_no_text_has_as_many_bytes_as_was_printed(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"))
+    printed = random.Random(1).randbytes(300_000)  # noqa: S311
+    log.write(printed)
+    record = log.record()
+    assert len(record["head"].encode()) in range(logs.HEAD_BYTES - 3, logs.HEAD_BYTES + 1)
+    assert len(record["tail"].encode()) in range(logs.TAIL_BYTES - 3, logs.TAIL_BYTES + 1)
+    log.close()
 
 
 @pytest.mark.parametrize("path", ["", "/etc", "../x", "a/../b", "a//b", "a/./b", "a\0b", None, 3])

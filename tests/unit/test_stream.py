@@ -29,6 +29,7 @@ class Terms:
     def __init__(self) -> None:
         self.offered: list[str] = []
         self.up: list[tuple[str, str, str]] = []
+        self.live: list[tuple[object, ...]] = []
         self.left: list[tuple[str, str]] = []
         self.taken: list[Sequence[Record]] = []
         self.away = threading.Event()
@@ -55,6 +56,7 @@ class Terms:
             runner_up=lambda *words: self.up.append(words),
             runner_left=lambda *words: self.left.append(words),
             take_records=self.take,
+            take_live=lambda *words: self.live.append(words),
         )
 
 

@@ -219,7 +219,8 @@ def test_attempts_and_their_logs(house):
     assert [one["result"] for one in attempts] == [None, "fine"]
     assert [one["has_log"] for one in attempts] == [True, False]
     first = house.client.get("/api/v1/jobs/1/log?attempt=1").json
-    assert first == {"attempt": 1, "stream": "stdout", "head": "hello\n", "tail": "", "total": 6}
+    over = {"running": False, "live": False, "next_offset": 6}
+    assert first == {"attempt": 1, "stream": "stdout", "head": "hello\n", "tail": "", "total": 6, **over}
     assert house.client.get("/api/v1/jobs/1/log?attempt=1&stream=stderr").json["total"] == 0
     assert house.client.get("/api/v1/jobs/1/log").json["attempt"] == 2
     assert house.client.get("/api/v1/jobs/1/log?attempt=3").status_code == 404

@@ -17,8 +17,11 @@ from jobs.model import (
     JobVersion,
     MachineView,
     Operation,
+    Progress,
     Summary,
+    WaitingBecause,
 )
+from jobs.outcomes import last_line
 from jobs.status import PLUMBING, Status
 
 JSON_TYPE: Final = "application/json"
@@ -46,8 +49,8 @@ def number(value: float) -> float | int:
     return int(value) if value % 1 == 0 else value
 
 
-def of_job(job: Job) -> dict[str, Any]:
-    """One job without its texts."""
+def of_job(job: Job, excerpt: str, waiting: WaitingBecause | None, progress: Progress | None) -> dict[str, Any]:
+    """One job without its texts: with the last line of its failure, why it waits, how far it says it is."""
     return {
         "id": job.job_id,
         "job_type": job.job_type,
@@ -71,15 +74,18 @@ def of_job(job: Job) -> dict[str, Any]:
         "claimed_at": job.claimed_at,
         "started_at": job.started_at,
         "updated_at": job.updated_at,
+        "excerpt": excerpt,
+        "waiting_because": None if waiting is None else waiting._asdict(),
+        "progress": None if progress is None else progress._asdict(),
     }
 
 
-def text_of_detail(detail: JobDetail) -> str:
-    """One job with its input, its result and why it waits."""
-    latest, waiting = detail.latest, detail.waiting
-    because = None if waiting is None else {"code": waiting.code, "text": waiting.text}
-    values = of_job(detail.job) | {
-        "waiting_because": because,
+def text_of_detail(detail: JobDetail, progress: Progress | None) -> str:
+    """One job with its input and its result."""
+    latest = detail.latest
+    failed = detail.job.status in (Status.FAILED, Status.RETURN_FAILED)
+    excerpt = last_line(latest.return_error or latest.error) if latest is not None and failed else ""
+    values = of_job(detail.job, excerpt, detail.waiting, progress) | {
         "avoid": sorted(detail.avoid),
         "error": None if latest is None else latest.error,
         "return_error": None if latest is None else latest.return_error,

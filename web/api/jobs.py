@@ -1,16 +1,19 @@
 """Jobs: submit, list, look into, act on."""
 
 import time
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, Self
 
 from flask import Blueprint, Response, request
 from pydantic import Field, model_validator
 
-from jobs import filters, logs
+from jobs import filters, live, logs
 from jobs.doors.actions import Acted
 from jobs.errors import Conflict, InvalidInput
-from jobs.model import Action, JobFilter, Page, Place, Sort, Submission
+from jobs.model import Action, Job, JobFilter, Note, Page, Place, Sort, Submission
 from jobs.operations import Author
+from jobs.status import Status
+from remote_runner.protocol import LOG_FRAME_BYTES
 from web import auditing, gate
 from web.accounts import Scope, needs
 from web.api import bodies
@@ -27,9 +30,14 @@ from web.api.answering import (
 from web.api.asking import Body, Query, body_of, problem_of, query_of, raw_body
 from web.api.downloads import ended_attempt
 from web.api.functions import check_may_submit
-from web.rooms import service
+from web.rooms import rooms, service
 
 blueprint = Blueprint("jobs", __name__)
+
+#: The largest number of bytes any log has.
+OFFSET_LIMIT: Final = 2**53
+#: A request that waits for a log looks up this often whether the attempt still runs.
+_SLICE_S: Final = 0.5
 
 ActionName = Literal["kill", "rerun", "copy", "delete", "clear"]
 
@@ -104,13 +112,16 @@ class Bulk(Doing):
 
 
 class LogQuery(Query):
-    """Which part of which log; the latest ended attempt when none is named."""
+    """Which part of which log; of the running attempt or else the latest ended one when none is named."""
 
     attempt: int | None = None
     stream: Literal["stdout", "stderr"] = "stdout"
-    #: Bytes from the beginning, or (negative) from the end; both ends of the log when it is left out.
-    offset: int | None = None
+    #: Bytes from the beginning, or (negative) from the end; when it is left out, both ends of the log, or the last of
+    #: what a running attempt has printed.
+    offset: Annotated[int, Field(ge=-OFFSET_LIMIT, le=OFFSET_LIMIT)] | None = None
     limit: Annotated[int, Field(ge=logs.LEAST_BYTES, le=logs.MOST_BYTES)] = 256 * 1024
+    #: How long to wait for more than nothing from a running attempt.
+    wait_s: Annotated[float, Field(ge=0, le=25, allow_inf_nan=False)] = 0
 
 
 @blueprint.post("/jobs")
@@ -143,7 +154,13 @@ def listing() -> Response:
     chosen = filters.parse(asked.model_dump(exclude={"sort", "size", "after"}), now=service().now())
     order = filters.sort(asked.sort)
     page = service().jobs(chosen, size=asked.size, after=_place(asked.after, order), order=order)
-    return answer({"jobs": [of_job(job) for job in page.jobs], "next": _next(page)})
+    return answer({"jobs": _rows(page.jobs), "next": _next(page)})
+
+
+def _rows(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    notes, progress = service().notes(jobs), service().live.progress
+    silent = Note("", None)
+    return [of_job(job, *notes.get(job.job_id, silent), progress(job)) for job in jobs]
 
 
 def _next(page: Page) -> int | str | None:
@@ -166,8 +183,9 @@ def _place(after: str | None, order: Sort) -> int | Place | None:
 @blueprint.get("/jobs/<id:job_id>")
 @needs(Scope.READ)
 def detail(job_id: int) -> Response:
-    """One job with its input, result, error, and why it waits."""
-    return answer_text(text_of_detail(service().job(job_id)))
+    """One job with its input, result, error, why it waits, and how far it says it is."""
+    found = service().job(job_id)
+    return answer_text(text_of_detail(found, service().live.progress(found.job)))
 
 
 @blueprint.get("/jobs/<id:job_id>/attempts")
@@ -181,12 +199,64 @@ def attempts(job_id: int) -> Response:
 @blueprint.get("/jobs/<id:job_id>/log")
 @needs(Scope.READ)
 def log(job_id: int) -> Response:
-    """What an attempt printed: the first and the last part, or the part asked for, and how much it was in all."""
+    """What an attempt printed, also while it runs: the part asked for, where to go on, and how much it is in all."""
     asked = query_of(LogQuery)
+    job = service().head(job_id)
+    if job.status == Status.RUNNING and asked.attempt in (None, job.attempt):
+        return answer(_running_log(job, asked))
     found = ended_attempt(job_id, asked.attempt)
-    printed = logs.printed(found.log, asked.stream)
-    kept = printed if asked.offset is None else logs.part(printed, asked.offset, asked.limit)
-    return answer({"attempt": found.attempt, "stream": asked.stream, **kept._asdict()})
+    return answer({"attempt": found.attempt, "stream": asked.stream, **_ended_log(found.log, asked)})
+
+
+def _ended_log(log: str | None, asked: LogQuery) -> dict[str, Any]:
+    printed = logs.printed(log, asked.stream)
+    if asked.offset is None:
+        return {**printed._asdict(), "running": False, "live": False, "next_offset": printed.total}
+    part = logs.part(printed, asked.offset, asked.limit)
+    left_out = part.offset - asked.offset if asked.offset >= 0 else 0
+    more = {"running": False, "live": False, "next_offset": part.end, "left_out": max(0, left_out)}
+    return {**part._asdict(), **more}
+
+
+def _running_log(job: Job, asked: LogQuery) -> dict[str, Any]:
+    offset = -min(asked.limit, LOG_FRAME_BYTES) if asked.offset is None else asked.offset
+    seen = _seen(live.Asked(job.machine_id, job.job_id, job.attempt, asked.stream, offset, asked.limit), asked.wait_s)
+    about = {"attempt": job.attempt, "stream": asked.stream, "running": True, "live": seen.live}
+    next_offset = seen.offset + len(seen.text.encode())
+    if asked.offset is None:
+        return {**about, "head": "", "tail": seen.text, "total": seen.total, "next_offset": max(0, next_offset)}
+    left_out = max(0, seen.offset - offset) if offset >= 0 else 0
+    return {
+        **about,
+        "offset": seen.offset,
+        "end": next_offset,
+        "next_offset": next_offset,
+        "total": seen.total,
+        "text": seen.text,
+        "missing": [offset, seen.offset] if left_out else None,
+        "left_out": left_out,
+    }
+
+
+def _seen(asked: live.Asked, wait_s: float) -> live.Seen:
+    """Waits only where a thread is free for that, and no longer than the attempt may run."""
+    here = rooms()
+    if wait_s == 0 or not here.waiting.acquire(blocking=False):
+        return service().live.look(asked)
+    try:
+        ends_s = time.monotonic() + wait_s
+        while True:
+            left_s = ends_s - time.monotonic()
+            seen = service().live.look(asked, max(0.0, min(left_s, _SLICE_S)))
+            if seen.text or left_s <= _SLICE_S or here.options.stopping.is_set() or not _still_runs(asked):
+                return seen
+    finally:
+        here.waiting.release()
+
+
+def _still_runs(asked: live.Asked) -> bool:
+    job = service().head(asked.job_id)
+    return job.status == Status.RUNNING and job.attempt == asked.attempt
 
 
 @blueprint.post("/jobs/actions")

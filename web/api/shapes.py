@@ -66,6 +66,22 @@ class Submitted(Shape):
     cursor: int
 
 
+class Because(Shape):
+    """Why a job waits."""
+
+    code: str
+    text: str
+
+
+class Progress(Shape):
+    """How far a running job says it is: ``n`` of ``total``, there in ``eta_s`` seconds after ``at``."""
+
+    n: float
+    total: float | None
+    eta_s: float | None
+    at: Time
+
+
 class Job(Shape):
     """One job without its texts."""
 
@@ -91,6 +107,11 @@ class Job(Shape):
     claimed_at: Time | None
     started_at: Time | None
     updated_at: Time
+    #: The last line of what is known of its failure; empty where it has not failed.
+    excerpt: str
+    waiting_because: Because | None
+    #: How far it says it is; null where it does not run, or does not say.
+    progress: Progress | None
 
 
 class Jobs(Shape):
@@ -100,19 +121,11 @@ class Jobs(Shape):
     next: int | str | None
 
 
-class Because(Shape):
-    """Why a job waits."""
-
-    code: str
-    text: str
-
-
 class JobDetail(Job):
     """One job with its texts."""
 
     model_config = ConfigDict(extra="allow")
 
-    waiting_because: Because | None
     avoid: list[str]
     error: str | None
     return_error: str | None
@@ -150,10 +163,16 @@ class Attempts(Open):
 
 
 class Log(Open):
-    """What an attempt printed."""
+    """What an attempt printed: ``text`` from ``offset`` on, or ``head`` and ``tail`` where no offset was given."""
 
     attempt: int
     stream: Literal["stdout", "stderr"]
+    #: It has not ended; ``live``: and its machine answers.
+    running: bool
+    live: bool
+    total: int
+    #: Where the next part begins.
+    next_offset: int
 
 
 class Acted(Shape):
