@@ -1,4 +1,4 @@
-"""What a running job prints, followed through API, SDK and CLI from real SSH machines; its progress; floods; restarts."""
+"""What a running job prints, followed through API, SDK and CLI from real SSH machines; progress; floods; restarts."""
 
 import threading
 import time
