@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,77 @@ def work(n):
     assert log["head"] == text[: 64 * 1024]
     assert log["tail"] == text[-192 * 1024 :]
     assert not list((peer.root / "run/attempts").iterdir())
+
+
+def test_what_an_attempt_prints_is_watched_live(peer: Peer, tmp_path: Path) -> None:
+    main = """
+import os, time
+def work(path):
+    said = 0
+    while os.path.exists(path):
+        while said < os.path.getsize(path):
+            said += 1
+            print("Zeile %d \u6c49" % said)
+        time.sleep(0.01)
+"""
+    path = tmp_path / "lines"
+    path.touch()
+    peer.attach()
+    (job,) = peer.assign(peer.publish("echo", 0, {"main.py": main}), str(path))
+    peer.send(
+        {"t": "watch", "n": 5, "job": job, "attempt": 1, "stream": "stdout", "offset": 0, "upto": None, "for_s": 50}
+    )
+    peer.wait(lambda: frames(peer), "a first frame")
+    path.write_bytes(b"...")
+    said = "".join(f"Zeile {at} 汉\n" for at in (1, 2, 3))
+    peer.wait(lambda: "".join(one["text"] for one in frames(peer)) == said, "three lines")
+    assert [one["n"] for one in frames(peer)] == [5] * len(frames(peer))
+    assert frames(peer)[-1]["total"] == len(said.encode())
+    peer.send(
+        {"t": "watch", "n": 5, "job": job, "attempt": 1, "stream": "stdout", "offset": 0, "upto": None, "for_s": 0}
+    )
+    path.unlink()
+    assert peer.end(job)["log"]["stdout"]["head"] == said
+
+
+def frames(peer: Peer) -> list[dict[str, Any]]:
+    return [message for message in peer.messages if message["t"] == "log"]
+
+
+def test_progress_is_told_by_call_and_by_bar(peer: Peer, tmp_path: Path) -> None:
+    main = """
+import os, sys, time
+import multijob_progress
+def work(kind, path):
+    while os.path.exists(path):
+        if kind == "call":
+            multijob_progress.report(3, 12)
+        else:
+            sys.stderr.write("\\r 25%|\u2588\u2588\u258c       | 5/20 [00:01<00:03,  4.9it/s]")
+            sys.stderr.flush()
+        time.sleep(0.05)
+"""
+    path = tmp_path / "there"
+    path.touch()
+    peer.attach(limit=2)
+    jobs = peer.assign(peer.publish("far", 0, {"main.py": main}), ["call", str(path)], ["bar", str(path)])
+    whole = [[jobs[0], 1, 3.0, 12.0], [jobs[1], 1, 5.0, 20.0]]
+    peer.wait(lambda: any(sorted(one) == whole for one in progress(peer)), "how far both are")
+    path.unlink()
+    peer.ends(jobs)
+    peer.wait(lambda: progress(peer)[-1] == [], "that none of them runs any more")
+    assert not list((peer.root / "run/attempts").iterdir())
+
+
+def progress(peer: Peer) -> list[list[Any]]:
+    return [message["rows"] for message in peer.messages if message["t"] == "progress"]
+
+
+def test_a_job_brings_its_own_module_of_that_name(one: Peer) -> None:
+    files = {"main.py": "import multijob_progress\ndef work(_): return multijob_progress.MINE\n"}
+    one.attach()
+    ref = one.publish("own", 0, {**files, "multijob_progress.py": "MINE = 7\n"})
+    assert one.results(one.assign(ref, 1)) == [7]
 
 
 def test_a_changed_process_retires_and_the_result_arrives(peer: Peer) -> None:

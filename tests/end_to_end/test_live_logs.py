@@ -1,5 +1,7 @@
 """What a running job prints, followed through API, SDK and CLI from real SSH machines; progress; floods; restarts."""
 
+import contextlib
+import os
 import threading
 import time
 from pathlib import Path
@@ -33,8 +35,13 @@ def work(path):
 
 
 @pytest.fixture
-def server(hosts: Hosts, start_server: object) -> RunningServer:
-    hosts.start()
+def root(hosts: Hosts) -> Path:
+    """Where ours lies on the one machine there is."""
+    return Path(hosts.root_of(hosts.start()))
+
+
+@pytest.fixture
+def server(root: Path, hosts: Hosts, start_server: object) -> RunningServer:
     return start_server(hosts.inventory(limit_process=2))  # type: ignore[operator, no-any-return]
 
 
@@ -131,3 +138,142 @@ def test_a_follower_outlives_the_server(printing: Printing, server: RunningServe
         thread.join(120)
     said = [line.partition(" at ")[0] for line in "".join(heard).splitlines()]
     assert said == [f"line {number}" for number in range(1, 7)] + ["end"]
+
+
+#: What tqdm 4 writes to a stderr that is no terminal, byte by byte, for a bar over 8 things of which 6 are done.
+BAR = """
+import os, sys, time
+
+def work(path):
+    for n in range(7):
+        bar = "\\u2588" * n + " " * (10 - n)
+        sys.stderr.write("\\r%s: %3d%%|%s| %d/8 [00:0%d<00:0%d,  1.00s/it]" % ("train", n * 100 // 8, bar, n, n, 8 - n))
+        sys.stderr.flush()
+    while os.path.exists(path):
+        time.sleep(0.01)
+"""
+
+REPORT = """
+import os, time
+import multijob_progress
+
+def work(path):
+    began = time.monotonic()
+    while os.path.exists(path):
+        multijob_progress.report(time.monotonic() - began, 1000)
+        time.sleep(0.01)
+"""
+
+
+def test_progress_shows_by_call_and_by_bar(server: RunningServer, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    path.touch()
+    jobs = {}
+    for name, main in (("bar", BAR), ("report", REPORT)):
+        server.job(name, main=main)
+        client.register(name)
+        (jobs[name],) = client.submit_many(name, [(str(path),)], limit_count=0)
+    mj = Mj(server.url, (server.home / "token").read_text().strip(), server.home)
+    try:
+        bar = wait.until(lambda: client.job(jobs["bar"]).progress, what="the bar", timeout_s=120, pause_s=0.2)
+        assert (bar.n, bar.total) == (6, 8)
+        found = wait.until(
+            lambda: (said := client.job(jobs["report"]).progress) and said.eta_s and said,
+            what="an ETA",
+            timeout_s=120,
+            pause_s=0.2,
+        )
+        assert found.total == 1000
+        assert 0.5 < (found.n + found.eta_s) / 1000 < 2
+        (row,) = client.jobs_page(ids=[jobs["bar"]])["jobs"]
+        assert (row["progress"]["n"], row["progress"]["total"]) == (6, 8)
+        assert "75% (6 of 8)" in mj("show", str(jobs["bar"])).stdout
+        assert "75% (6 of 8)" in mj("ls").stdout
+        assert "75% (6 of 8)" in client.job(jobs["bar"]).refresh()._repr_html_()
+    finally:
+        path.unlink()
+    client.job(jobs["bar"]).wait(timeout_s=120)
+    assert client.job(jobs["bar"]).refresh()["progress"] is None
+
+
+#: Prints so many MB of numbered lines of 100 bytes.
+FLOOD = """
+import sys
+
+def work(megabytes):
+    line = "%099d\\n"
+    for at in range(0, megabytes * 10_000, 1000):
+        sys.stdout.write("".join([line % (at + one) for one in range(1000)]))
+    return megabytes
+"""
+MEGABYTES = int(os.environ.get("MJ_FLOOD_MB", "120"))
+
+
+def test_a_flood_is_bounded_everywhere_and_can_be_followed(server: RunningServer, client: Client, root: Path) -> None:
+    server.job("flood", main=FLOOD)
+    client.register("flood")
+    (warm,) = client.submit_many("flood", [(1,)])
+    client.job(warm).wait(timeout_s=120)
+    server_kb, stored = memory_kb(server.pid), stored_bytes(server)
+    (job_id,) = client.submit_many("flood", [(MEGABYTES,)], limit_count=0)
+    sizes, runner_kb, parts = [0], [0], []
+    ended = threading.Event()
+
+    def measure() -> None:
+        while not ended.wait(0.05):
+            runner_kb.append(max((memory_kb(pid) for pid in runners(root)), default=0))
+            for folder in root.glob("*/run/attempts"):
+                with contextlib.suppress(OSError):
+                    sizes.append(sum(file.stat().st_size for file in folder.iterdir()))
+
+    watcher = threading.Thread(target=measure)
+    watcher.start()
+    try:
+        parts = list(client.follow(job_id, streams=["stdout"]))
+    finally:
+        ended.set()
+        watcher.join()
+    assert client.job(job_id).result(timeout_s=60) == MEGABYTES
+    text_bytes = sum(len(part.text.encode()) for part in parts)
+    left_out = sum(part.left_out for part in parts)
+    print(
+        f"{MEGABYTES} MB printed: runner {max(runner_kb)} KB, its files {max(sizes)} bytes, server "
+        f"{server_kb} → {memory_kb(server.pid)} KB, database +{stored_bytes(server) - stored} bytes, followed "
+        f"{text_bytes} bytes, left out {left_out}"
+    )
+    assert text_bytes + left_out == MEGABYTES * 1_000_000
+    lines = "".join(part.text for part in parts).splitlines()
+    assert int(lines[-1]) == MEGABYTES * 10_000 - 1
+    assert int(lines[0]) == 0
+    assert max(sizes) <= 11 * 2**20
+    assert max(runner_kb) < 60_000
+    assert memory_kb(server.pid) - server_kb < 60_000
+    assert stored_bytes(server) - stored < 8 * 2**20
+
+
+def memory_kb(pid: int) -> int:
+    """What a process holds now; 0: it is gone."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def runners(root: Path) -> list[int]:
+    """The runner below this root."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            is_runner = (path / "comm").read_text().strip() == "mj-runner"
+            if is_runner and str(root) in (path / "cmdline").read_text():
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def stored_bytes(server: RunningServer) -> int:
+    return sum(file.stat().st_size for file in server.home.glob("*.db*"))
