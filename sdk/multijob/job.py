@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import notebook
 from .errors import NotFound
 from .row import JsonObject, Row
 from .values import FINAL, STATUS_WORDS, Printed, Reached, Result
@@ -32,6 +33,12 @@ class Job(Row):
         known = {} if self._seen is None else self._seen
         words = [f"Job {self.id}", str(known.get("job_type", "")), STATUS_WORDS.get(known.get("status", 9), "")]
         return " ".join(word for word in words if word)
+
+    def _repr_html_(self) -> str:
+        known = dict(self._known())
+        said = known.pop("progress", None)
+        bar = "" if said is None else notebook.reached(_reached(said))
+        return bar + notebook.members(self._title(), known)
 
     def __int__(self) -> int:
         return self.id
@@ -142,7 +149,7 @@ class Job(Row):
     def progress(self) -> Reached | None:
         """How far it said it was when last seen; None where it does not run or does not say."""
         said = self._member("progress")
-        return None if said is None else Reached(said["n"], said["total"], said["eta_s"], said["at"])
+        return None if said is None else _reached(said)
 
     def attempts(self) -> list[JsonObject]:
         """Its ended tries, oldest first."""
@@ -166,3 +173,7 @@ class Job(Row):
     def delete(self) -> Operation:
         """Delete it for good, where it does not run."""
         return self._client.delete(self.id)
+
+
+def _reached(said: JsonObject) -> Reached:
+    return Reached(said["n"], said["total"], said["eta_s"], said["at"])

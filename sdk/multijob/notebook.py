@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .values import Progress
+    from .values import Progress, Reached
 
 #: Longer values are shortened in a cell.
 CELL_LIMIT = 500
@@ -46,6 +46,12 @@ def bar(progress: Progress) -> str:
         f"<div><progress max='{progress.total}' value='{progress.finished}'></progress> "
         f"{progress.finished} of {progress.total}{failed}</div>"
     )
+
+
+def reached(progress: Reached) -> str:
+    """How far one job is, as a bar where it says of how much."""
+    share = f"<progress max='{progress.total}' value='{progress.n}'></progress> " if progress.total else ""
+    return f"<div>{share}{escape(str(progress))}</div>"
 
 
 def cell(value: Any) -> str:
