@@ -1,4 +1,4 @@
-"""What a list of jobs says besides their values: why they wait, how they failed; on every database, in few statements."""
+"""What a list says of jobs besides their values: why they wait, how they failed; on every database."""
 
 from collections.abc import Iterator
 from pathlib import Path
