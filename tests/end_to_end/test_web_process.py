@@ -25,6 +25,25 @@ SERVE = (
     "server.run()\n"
 )
 
+#: Prints what is written into the file, and ends when that is gone.
+ECHO = """
+import time
+
+def work(path):
+    said = ""
+    while True:
+        try:
+            with open(path) as file:
+                text = file.read()
+        except FileNotFoundError:
+            break
+        if text != said:
+            print(text[len(said):], end="", flush=True)
+            said = text
+        time.sleep(0.01)
+    print("end")
+"""
+
 
 @pytest.fixture
 def server(hosts: Hosts, tmp_path: Path, database: Database) -> Iterator[RunningServer]:
@@ -62,6 +81,17 @@ def test_work_asked_of_another_process_is_done_soon(server: RunningServer, besid
 
     (held,) = beside.submit_many("until", [(str(tmp_path / "never"),)], limit_count=0)
     wait.until(lambda: beside.job(held)["status"] == 1 and beside.job(held)["started_at"], what="a start", timeout_s=60)
+    path = tmp_path / "lines"
+    path.touch()
+    server.job("echo", main=ECHO)
+    beside.register("echo")
+    (printing,) = beside.submit_many("echo", [(str(path),)], limit_count=0)
+    path.write_text("first\n")
+    followed = beside.follow(printing, streams=["stdout"])
+    assert next(followed).text == "first\n"
+    assert beside.log(printing)["live"]
+    path.unlink()
+    assert "".join(part.text for part in followed) == "end\n"
     beside.kill(held)
     wait.until(lambda: beside.job(held)["status"] == -1, what="its end", timeout_s=60)
     assert beside.job(held)["reason"] == "killed"

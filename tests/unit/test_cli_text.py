@@ -115,3 +115,10 @@ def test_tokens_of_no_file(tmp_path: Path) -> None:
     assert where(None, str(tmp_path / "token"), None).token == "abc"
     with pytest.raises(Wrong, match="No such file"):
         where(None, str(tmp_path / "none"), None)
+
+
+def test_what_was_written_over_is_not_shown():
+    assert text.without_overwritten("plain\n") == "plain\n"
+    assert text.without_overwritten("a\r\nb\r\n") == "a\nb\n"
+    assert text.without_overwritten("\r 10%\r 20%\r 30%") == " 30%"
+    assert text.without_overwritten("x\r 10%\r100%\nnext\n\r 5%\r") == "100%\nnext\n 5%"

@@ -29,7 +29,7 @@ class Terms:
     def __init__(self) -> None:
         self.offered: list[str] = []
         self.up: list[tuple[str, str, str]] = []
-        self.live: list[tuple[object, ...]] = []
+        self.live: list[tuple[Any, ...]] = []
         self.left: list[tuple[str, str]] = []
         self.taken: list[Sequence[Record]] = []
         self.away = threading.Event()
@@ -222,3 +222,11 @@ def test_frames_stay_below_the_limit_whatever_the_inputs_are_made_of(talk: Talk)
     jobs = [Assignment(number, 1, "crawl@0", '{"args":["' + "é" * 3_900_000 + '"]}') for number in range(3)]
     talk.stream.assign(jobs, {})
     wait.until(lambda: sum(len(frame["jobs"]) for frame in talk.transport.channel.heard("assign")) == 3)
+
+
+def test_what_is_watched_goes_to_who_knows_of_it(talk: Talk) -> None:
+    talk.attach()
+    talk.say(t="log", n=1, text="x")
+    talk.say(t="progress", rows=[])
+    wait.until(lambda: len(talk.terms.live) == 2)
+    assert [(words[0], words[1]["t"]) for words in talk.terms.live] == [("m1", "log"), ("m1", "progress")]

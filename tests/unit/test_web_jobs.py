@@ -227,6 +227,51 @@ def test_attempts_and_their_logs(house):
     assert house.client.get("/api/v1/jobs/1/log?stream=both").json["error"]["field"] == "stream"
 
 
+@pytest.fixture
+def printing(house):
+    """Job 1 runs its second attempt on lab-1, which has printed ten bytes."""
+    house.submit({})
+    running = {"status": Status.RUNNING, "attempt": 2, "machine_id": "lab-1"}
+    house.service.all_jobs[1] = house.service.all_jobs[1]._replace(**running)
+    house.service.ended[1] = [attempt_of(1, reason=Reason.ERROR, result=None, error="Traceback")]
+    printed = "0123456789"
+
+    def hear(machine_id, message):
+        offset = message["offset"] if message["offset"] >= 0 else max(0, len(printed) + message["offset"])
+        frame = {"t": "log", "n": message["n"], "offset": offset, "total": 10, "text": printed[offset:]}
+        house.service.live.take(machine_id, frame)
+        return True
+
+    house.service.live.on_watch = hear
+    return house
+
+
+def test_the_log_of_a_running_attempt(printing):
+    def log(query: str = "") -> dict:
+        return printing.client.get(f"/api/v1/jobs/1/log?limit=16{query}").json
+
+    about = {"attempt": 2, "stream": "stdout", "running": True, "live": True, "total": 10, "next_offset": 10}
+    assert log() == {**about, "head": "", "tail": "0123456789"}
+    part = {**about, "end": 10, "missing": None, "left_out": 0}
+    assert log("&offset=4") == {**part, "offset": 4, "text": "456789"}
+    assert log("&offset=-3") == {**part, "offset": 7, "text": "789"}
+    assert log("&attempt=2&offset=10&wait_s=0.1") == {**part, "offset": 10, "text": ""}
+    assert log("&attempt=1")["running"] is False
+    assert log("&attempt=3")["error"]["code"] == "not_found"
+
+
+def test_the_log_of_a_machine_that_is_away(printing):
+    printing.service.live.on_watch = lambda _machine, _message: False
+    found = printing.client.get("/api/v1/jobs/1/log?offset=5&wait_s=20").json
+    assert (found["running"], found["live"], found["text"], found["next_offset"]) == (True, False, "", 5)
+
+
+def test_how_far_a_job_is_stands_in_its_row(printing):
+    printing.service.live.take("lab-1", {"t": "progress", "rows": [[1, 2, 3, 12]]})
+    for row in (printing.client.get("/api/v1/jobs/1").json, printing.client.get("/api/v1/jobs").json["jobs"][0]):
+        assert (row["progress"]["n"], row["progress"]["total"], row["progress"]["eta_s"]) == (3, 12, None)
+
+
 def test_results_of_any_depth_are_passed_on_unread(house):
     house.submit({})
     deep = "[" * 50_000 + "]" * 50_000
