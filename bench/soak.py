@@ -22,6 +22,7 @@ from orchestrator.events import Connected, Down, MachineEvent, RunnerUp
 from orchestrator.pace import Pace
 from orchestrator.session import Session, Surroundings
 from orchestrator.stream import StreamTerms
+from orchestrator.workshop import Workshop
 from remote_runner import bundle
 from tests.support import hosts, wait
 from tests.support.hosts import Host, Hosts, children
@@ -125,6 +126,8 @@ def _session(made: Hosts, folder: Path) -> Iterator[_Life]:
         connect=made.transports(),
         hands=pools[0],
         polls=pools[1],
+        builders=pools[0],
+        shop=Workshop(cache=folder, wheels=folder / "wheels"),
         bundle=bundle.build(folder),
         terms=StreamTerms(
             server_id="soak",

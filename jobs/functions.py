@@ -9,11 +9,12 @@ machine once. cloudpickle is taken from the server's own installation. Nothing p
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
 from typing import Final
 
+from jobs import packages
 from jobs.errors import InvalidInput, NotFound
 from jobs.model import Published
 
@@ -50,19 +51,24 @@ class Functions:
     def __init__(self, publish: Callable[[str, Path], Published]) -> None:
         self._publish = publish
 
-    def publish(self, minor: int, shared: bytes = b"") -> tuple[str, Published]:
+    def publish(self, minor: int, shared: bytes = b"", wanted: Sequence[str] = ()) -> tuple[str, Published]:
         """The name of the job type for functions pickled by Python 3.``minor``, and its version, made where needed.
 
-        ``shared``: one pickled function that all jobs of the type will call. Raises InvalidInput.
+        ``shared``: one pickled function that all jobs of the type will call; ``wanted``: the packages they import, as
+        lines of a requirements file. Raises InvalidInput.
         """
+        asked = packages.of_list(wanted)
         if minor not in PYTHONS:
             raise InvalidInput("python", f"must be from 3.{PYTHONS[0]} on")
         if len(shared) > SHARED_LIMIT_BYTES:
             raise InvalidInput("function", f"has {len(shared)} bytes pickled, the limit is {SHARED_LIMIT_BYTES}")
         name = f"{PREFIX}3_{minor}" + (f"_{hashlib.sha256(shared).hexdigest()[:24]}" if shared else "")
+        name += f"_p{asked.digest[:16]}" if asked.lines else ""
         with tempfile.TemporaryDirectory(prefix="multijob-function-") as scratch:
             folder = Path(scratch) / name
             _fill(folder, minor, shared)
+            if asked.lines:
+                (folder / packages.REQUIREMENTS).write_text("\n".join(asked.lines) + "\n")
             return name, self._publish(name, folder)
 
 

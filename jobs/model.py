@@ -437,6 +437,7 @@ class WaitCode(StrEnum):
     NO_PYTHON = "no_python"
     ALL_BENCHED = "all_benched"
     ALL_FULL = "all_full"
+    BUILDING_ENVIRONMENT = "building_environment"
     NEXT = "next"
 
 
@@ -560,6 +561,8 @@ class JobSettings:
     exclusive: bool = False
     #: Version specifier for the node's interpreter, such as ">=3.9"; empty: any.
     python: str = ""
+    #: Of the packages its folder asks for (jobs.packages); empty: none.
+    environment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -612,6 +615,30 @@ class MachineState(StrEnum):
     UNFIT = "unfit"
 
 
+class EnvironmentState(StrEnum):
+    """How far the packages of a lock are on a machine."""
+
+    BUILDING = "building"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvironmentView:
+    """The packages of one lock on one machine."""
+
+    digest: str
+    #: The version of Python they are for; empty while that is not known.
+    python: str = ""
+    state: EnvironmentState
+    size_bytes: int | None = None
+    used_at: float | None = None
+    #: Whose newest versions ask for them.
+    job_types: tuple[str, ...] = ()
+    #: Why they could not be installed: the installer's own words.
+    why: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineView:
     """A machine as the engine last saw it: written by the engine, read by the page. None: not known yet."""
@@ -630,6 +657,7 @@ class MachineView:
     benched: Mapping[str, str] = field(default_factory=dict)
     #: Something that cannot be mended from here: a process that cannot be ended, work that ends with the connection.
     marks: tuple[str, ...] = ()
+    environments: tuple[EnvironmentView, ...] = ()
     assigned: int = 0
     running: int = 0
     platform: str = ""

@@ -82,8 +82,16 @@ def from_records(records: Sequence[Record]) -> Heard:
 
 def server_made(reason: Reason, error: str = "", machine: Mapping[str, Any] | None = None) -> Outcome:
     """An end the server itself declares: lost, died, given_back, dispatch_failed. ``machine``: as it was last seen."""
-    started = reason not in (Reason.GIVEN_BACK, Reason.DISPATCH_FAILED)
+    started = reason not in (Reason.GIVEN_BACK, Reason.DISPATCH_FAILED, Reason.ENVIRONMENT_FAILED)
     return Outcome(reason, started=started, error=error or None, machine=_machine(machine))
+
+
+def without_packages(why: str, log: str) -> Outcome:
+    """What a job asks for could not be installed: the installer's words, and all it printed as the attempt's log."""
+    error = _text(why, ERROR_LIMIT)
+    return server_made(Reason.ENVIRONMENT_FAILED, error or "")._replace(
+        log=_log({"stdout": {"head": "", "tail": log, "total": len(log.encode("utf-8", "replace"))}})
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ "end", "back"

@@ -111,7 +111,8 @@ def _fail(job: OpenJob, reason: Reason) -> Move:
 
 def _fail_or_retry(job: OpenJob, outcome: Outcome, due_at: Callable[[int], float]) -> Move:
     if outcome.final or outcome.reason in FINAL_REASONS:
-        return _fail(job, outcome.reason)
+        spared = outcome.reason == Reason.ENVIRONMENT_FAILED  # it was never sent anywhere
+        return Move(Status.FAILED, outcome.reason, _taken_back(job) if spared else job.starts, None)
     free = not outcome.started and job.attempt < FREE_DEATHS
     starts = _taken_back(job) if free else job.starts
     if starts > job.limit_count:

@@ -3,11 +3,13 @@
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from jobs import packages
 from jobs.errors import InvalidInput
 from jobs.model import JobSettings
 from jobs.names import check_label
@@ -22,7 +24,16 @@ _YEAR_S: Final = 366 * 24 * 3600
 
 
 def read(folder: Path) -> JobSettings:
-    """The settings of a job folder; the defaults where it has no job.yml. Raises InvalidInput."""
+    """The settings of a job folder, with what its packages ask for. Raises InvalidInput."""
+    wanted, said = packages.read(folder), read_file(folder)
+    if not wanted.lines:
+        return said
+    pythons = [one for one in (said.python, wanted.python, packages.PYTHON) if one]
+    return replace(said, environment=wanted.digest, python=",".join(pythons))
+
+
+def read_file(folder: Path) -> JobSettings:
+    """What its job.yml says; the defaults where it has none. Raises InvalidInput."""
     path = folder / FILE
     if not path.is_file():
         return JobSettings()

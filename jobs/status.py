@@ -32,11 +32,19 @@ class Reason(StrEnum):
     GIVEN_BACK = "given_back"
     RETURN_ERROR = "return_error"
     TYPE_DELETED = "type_deleted"
+    ENVIRONMENT_FAILED = "environment_failed"
 
 
 #: Reasons after which another try cannot help (guarantees T7, T10).
 FINAL_REASONS: Final[frozenset[Reason]] = frozenset(
-    {Reason.BAD_RESULT, Reason.RESULT_TOO_LARGE, Reason.KILLED, Reason.KILL_UNCONFIRMED, Reason.TYPE_DELETED}
+    {
+        Reason.BAD_RESULT,
+        Reason.RESULT_TOO_LARGE,
+        Reason.KILLED,
+        Reason.KILL_UNCONFIRMED,
+        Reason.TYPE_DELETED,
+        Reason.ENVIRONMENT_FAILED,
+    }
 )
 
 #: Failures of the way to the machine or of the machine itself, rather than of what the job does.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from jobs.model import MachineState, MachineView, WaitCode, WaitingBecause
+from jobs.model import EnvironmentState, MachineState, MachineView, WaitCode, WaitingBecause
 from jobs.pythons import suits
 
 _HELD_BACK = frozenset({MachineState.PAUSED, MachineState.DRAINING, MachineState.CLOSED})
@@ -23,11 +23,18 @@ class Wish(NamedTuple):
 
 
 def because(
-    wish: Wish, machines: Sequence[MachineView], now: float, *, known: bool, python: str = ""
+    wish: Wish,
+    machines: Sequence[MachineView],
+    now: float,
+    *,
+    known: bool,
+    python: str = "",
+    environment: str = "",
 ) -> WaitingBecause:
     """The nearest cause: what would have to change first.
 
-    ``known``: its job type has a version; ``python``: the versions of Python that one takes.
+    ``known``: its job type has a version; ``python``: the versions of Python that one takes; ``environment``: the
+    packages it asks for.
     """
     if wish.due_at is not None and wish.due_at > now:
         at = datetime.fromtimestamp(wish.due_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -51,12 +58,30 @@ def because(
     if not ready:
         return _none_ready(carrying)
     fit = [machine for machine in ready if benched(wish.job_type, machine) is None]
-    return _among_ready(fit) if fit else _all_benched(wish.job_type, ready[0])
+    if not fit:
+        return _all_benched(wish.job_type, ready[0])
+    return _among_ready(fit) if not environment else _among_equipped(fit, environment)
 
 
 def benched(job_type: str, machine: MachineView) -> str | None:
     """Why the machine gets no jobs of this type for a while; None: it does."""
     return machine.benched.get("", machine.benched.get(job_type))
+
+
+def _among_equipped(fit: Sequence[MachineView], digest: str) -> WaitingBecause:
+    """Some have its packages, or will have, or could not get them."""
+    having = [(machine, one) for machine in fit for one in machine.environments if one.digest == digest]
+    equipped = [machine for machine, one in having if one.state is EnvironmentState.READY]
+    if equipped:
+        return _among_ready(equipped)
+    building = [machine.machine_id for machine, one in having if one.state is EnvironmentState.BUILDING]
+    if building:
+        return WaitingBecause(WaitCode.BUILDING_ENVIRONMENT, f"building environment on {', '.join(building)}")
+    if not having:
+        return _among_ready(fit)
+    machine, failed = having[0]
+    text = f"its packages could not be installed on {machine.machine_id}; tried again in a while: {failed.why}"
+    return WaitingBecause(WaitCode.BUILDING_ENVIRONMENT, text)
 
 
 def _all_benched(job_type: str, first: MachineView) -> WaitingBecause:

@@ -37,6 +37,7 @@ from orchestrator.events import (
     ReportStored,
     Submitted,
 )
+from orchestrator.home_environments import HomeEnvironments
 from orchestrator.keys import RunnerKeys
 from orchestrator.leader import Leadership, compare_secret, open_store
 from orchestrator.local import LocalTransport
@@ -65,6 +66,8 @@ log = logging.getLogger(__name__)
 LOOPBACK: Final = "127.0.0.1"
 #: Threads for what may take long on a machine: folders, and apart from them polls.
 HANDS: Final = 32
+#: Machines on which packages can be installed at once.
+BUILDERS: Final = 128
 REPORT_THREADS: Final = 8
 STORE_AWAY_S: Final = 1.0
 #: How long a signal may lie unheard.
@@ -96,6 +99,8 @@ class Server:
         self._pump = Pump()
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hand")
         self._polls = ThreadPoolExecutor(HANDS, thread_name_prefix="poll")
+        self._builders = ThreadPoolExecutor(BUILDERS, thread_name_prefix="build")
+        self._shop = timing.of_packages(settings)
         self._reports = Listener(
             create_reports_app(self._service, self._keys.of), LOOPBACK, settings.report_port, REPORT_THREADS
         )
@@ -116,12 +121,15 @@ class Server:
                 open_files=settings.return_files,
             ),
         )
+        self._bundle = bundle.build(settings.home / "cache" / "runner")
+        self._home_environments = HomeEnvironments(settings.home, self._bundle.path, self._shop)
         self._returns = Returns(
             self._service,
             self._quarters,
             settings.home / "logs" / "returns",
             settings.return_processes,
             settings.return_timeout_s,
+            environments=self._home_environments,
         )
         self._bulk = Bulk(self._service.operations)
         self._neighbours = Neighbours(self._service)
@@ -190,7 +198,7 @@ class Server:
         self._neighbours.stop()
         self._bulk.stop()
         self._returns.stop()
-        for pool in (self._hands, self._polls):
+        for pool in (self._hands, self._polls, self._builders):
             pool.shutdown(wait=True, cancel_futures=True)
         self._pump.stop()
         self._reports.stop()
@@ -262,19 +270,13 @@ class Server:
     def _make_engine(self) -> Engine:
         around = self._surroundings()
         keep = Retention(self._store, timing.of_retention(self._settings), self._service.now, self._stopping.is_set)
-        chores = [keep.apply, self._service.drop_unused_functions]
+        chores = [keep.apply, self._service.drop_unused_functions, self._home_environments.sweep]
 
         def make_session(machine: Machine, tell: Callable[[MachineEvent], None]) -> Session:
             self._sessions[machine.machine_id] = made = Session(machine, around, tell)
             return made
 
-        return Engine(
-            self._service,
-            make_session,
-            timing.of_fleet(self._settings),
-            SystemClock(),
-            chores,
-        )
+        return Engine(self._service, make_session, timing.of_fleet(self._settings), SystemClock(), chores)
 
     def _make_desk(self, engine: Engine) -> CommandDesk:
         tools = Tools(
@@ -310,7 +312,9 @@ class Server:
             connect=self._transport,
             hands=self._hands,
             polls=self._polls,
-            bundle=bundle.build(self._settings.home / "cache" / "runner"),
+            builders=self._builders,
+            shop=self._shop,
+            bundle=self._bundle,
             terms=StreamTerms(
                 server_id=server_id,
                 linger_s=self._settings.linger_s,

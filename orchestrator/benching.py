@@ -23,7 +23,15 @@ CHANCE: Final = 0.001
 LOOK_BACK: Final = 100
 #: These say nothing about the machine: a person's wish, or what the job returned.
 _SILENT: Final = frozenset(
-    {Reason.KILLED, Reason.KILL_UNCONFIRMED, Reason.GIVEN_BACK, Reason.TYPE_DELETED, Reason.LOST, Reason.RETURN_ERROR}
+    {
+        Reason.KILLED,
+        Reason.KILL_UNCONFIRMED,
+        Reason.GIVEN_BACK,
+        Reason.TYPE_DELETED,
+        Reason.LOST,
+        Reason.RETURN_ERROR,
+        Reason.ENVIRONMENT_FAILED,
+    }
 )
 #: What depends on the job alone: it counts neither way, or bad input would hide a bad machine.
 _THE_JOB_S: Final = frozenset({Reason.BAD_RESULT, Reason.RESULT_TOO_LARGE})

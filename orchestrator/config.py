@@ -54,6 +54,12 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+def _index(text: str) -> str:
+    if text and text != "none" and not text.startswith(("https://", "http://", "file://")):
+        raise ValueError("expected the address of a package index, or none")
+    return text
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Home = Annotated[Path, BeforeValidator(_path)]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -113,6 +119,16 @@ class Settings(BaseSettings):
     sweep_s: Seconds = 86400.0
     housekeeping_s: Seconds = 3600.0
     look_s: Seconds = 30.0
+    #: Where packages come from: empty: what pip is configured for on each machine; an address; none: only from wheels.
+    package_index: Annotated[str, AfterValidator(_index)] = ""
+    #: A folder of wheels that is sent to machines before packages are installed; unset: wheels in the home.
+    wheels: Home | None = None
+    #: Machines of our own platform get our uv, if there is one; otherwise their own is used, or pip.
+    send_uv: bool = True
+    #: How long an installation may take; how long one stays unused, and how much room all of a machine's may take.
+    environment_timeout_s: Seconds = 1800.0
+    environment_unused_days: Annotated[float, Field(gt=0, le=36500)] = 30.0
+    environment_gb: Annotated[float, Field(ge=0, le=1e6)] = 20.0
     #: What a return_main gets where its job.yml says nothing.
     return_timeout_s: Seconds = 3600.0
     #: What each of its processes may use at most, 0: no bound; processor time is that of one call.

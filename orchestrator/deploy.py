@@ -54,24 +54,38 @@ def send_version(
 
     ``present``: names of this type's folders on the machine. Raises NodeUnfit when what arrived is not what was sent.
     """
-    parent = f"{site.root}/versions/{job_type}"
+    send_folder(transport, site, f"versions/{job_type}", name, digest, source, link_dest=_newest(present))
+
+
+def send_folder(
+    transport: Transport, site: Site, below: str, name: str, digest: str, source: Path, *, link_dest: str | None = None
+) -> None:
+    """Make ``<below>/<name>`` a read-only copy of ``source``, whole or not at all. Raises NodeUnfit."""
+    parent = f"{site.root}/{below}"
     stage = f".stage-{secrets.token_hex(6)}"
     made = transport.run(["sh", "-c", _MAKE_FOLDER, "sh", parent], timeout_s=COMMAND_TIMEOUT_S)
     _expect_success(made, f"{parent} could not be made")
-    transport.push(source, f"{parent}/{stage}", link_dest=_newest(present), timeout_s=PUSH_TIMEOUT_S)
-    below = f"versions/{job_type}"
+    transport.push(source, f"{parent}/{stage}", link_dest=link_dest, timeout_s=PUSH_TIMEOUT_S)
     sealed = transport.run(
         site.command("seal", "--root", site.root, f"{below}/{stage}", f"{below}/{name}", digest),
         timeout_s=COMMAND_TIMEOUT_S,
     )
-    _expect_success(sealed, f"version {name} of {job_type} did not arrive whole")
+    _expect_success(sealed, f"{below}/{name} did not arrive whole")
 
 
-def sweep(transport: Transport, site: Site) -> None:
-    """Remove what earlier times left there: unfinished stages, all but the newest versions of each type."""
-    done = transport.run(site.command("sweep", "--root", site.root), timeout_s=COMMAND_TIMEOUT_S)
+def sweep(transport: Transport, site: Site, *, unused_s: float, environments_bytes: int) -> object:
+    """Remove what earlier times left there: unfinished stages, all but the newest versions of each type, environments
+    unused for so long and the longest unused of more than so many bytes. What it says of those that stay.
+    """
+    limits = ("--unused-s", str(unused_s), "--environments-bytes", str(environments_bytes))
+    done = transport.run(site.command("sweep", "--root", site.root, *limits), timeout_s=COMMAND_TIMEOUT_S)
     if done.exit_code != 0:
         log.warning("%s could not be swept: %s", site.root, done.stderr[-500:].decode("utf-8", "replace").strip())
+        return []
+    try:
+        return json.loads(done.stdout.splitlines()[-1])["environments"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ProtocolError(f"what is left after a sweep is not told: {error!r}") from error
 
 
 def purge(transport: Transport, site: Site) -> Mapping[str, Any]:

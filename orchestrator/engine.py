@@ -42,6 +42,7 @@ from orchestrator.fleet import Fleet, life_key
 from orchestrator.owed import Owed
 from orchestrator.pace import Timing
 from orchestrator.roster import Member
+from orchestrator.scheduler import Head
 from orchestrator.sessions import MakeSession
 
 log = logging.getLogger(__name__)
@@ -246,8 +247,22 @@ class Engine:
             self._has_claimed = True
             self._fleet.flow.send(self._claim(plan.picks))
             self._backlog.taken(plan.lanes, [pick.job_id for pick in plan.picks])
+        self._give_up(heads)
         if len(plan.picks) == PICKS_PER_BEAT:
             self.tell(Submitted({}))  # there may be room for more: another beat at once
+
+    def _give_up(self, heads: Sequence[Head]) -> None:
+        """Jobs whose packages no machine can get fail, in the installer's words, rather than wait for ever."""
+        picks = self._fleet.flow.hopeless(heads, PICKS_PER_BEAT)
+        if not picks:
+            return
+        claimed = self._claim(picks)
+        for machine_id, keys, kit in self._fleet.flow.give_up(claimed):
+            self._owed.add(self._service.environment_failed, machine_id, keys, kit.why, kit.log)
+        gone = {pick.job_id for pick in picks}
+        lanes = {head.lane_id for head in heads if any(job.job_id in gone for job in head.jobs)}
+        self._backlog.taken(lanes, gone)
+        self.tell(Submitted({}))  # there may be more of them; and what is owed is paid
 
     def _claim(self, picks: Sequence[Pick]) -> list[Claimed]:
         try:

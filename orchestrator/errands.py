@@ -6,16 +6,18 @@ Each errand ends with an event. Acts through the session's transport; knows noth
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from orchestrator import deploy, health
+from jobs.errors import JobsError
+from orchestrator import deploy, equip, health
 from orchestrator.errors import NodeUnreachable, OrchestratorError
-from orchestrator.events import Deployed, DeployFailed, Loaded, MachineEvent, Purged
+from orchestrator.events import Deployed, DeployFailed, Equipped, Loaded, MachineEvent, NotEquipped, Purged, Swept
 from orchestrator.site import Site
 from orchestrator.transport import Transport
+from orchestrator.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +35,21 @@ class Errands:
         *,
         hands: Executor,
         polls: Executor,
+        builders: Executor,
+        shop: Workshop,
         poll_timeout_s: float,
         on_silence: Callable[[Transport | None], None],
     ) -> None:
-        """``polls``: hands of their own, which never wait behind folders. ``on_silence``: a poll got no answer."""
+        """``polls``, ``builders``: hands of their own, for nothing is to wait behind folders, nor behind packages.
+        ``on_silence``: a poll got no answer.
+        """
         self._machine_id = machine_id
         self._here = here
         self._tell = tell
         self._hands = hands
         self._polls = polls
+        self._builders = builders
+        self._shop = shop
         self._poll_timeout_s = poll_timeout_s
         self._on_silence = on_silence
         self._load: health.Load | None = None
@@ -54,6 +62,10 @@ class Errands:
     ) -> None:
         """Deployed or DeployFailed follows."""
         self._hands.submit(self._deploy, job_type, version, digest, source, present)
+
+    def equip(self, digest: str, lines: Callable[[], Sequence[str]], env: Mapping[str, str]) -> None:
+        """Equipped or NotEquipped follows."""
+        self._builders.submit(self._equip, digest, lines, env)
 
     def poll(self) -> None:
         """Loaded follows, or ``on_silence``; one at a time."""
@@ -86,9 +98,27 @@ class Errands:
             if len(present) >= deploy.VERSIONS_KEPT:
                 self._sweep()
 
+    def _equip(self, digest: str, lines: Callable[[], Sequence[str]], env: Mapping[str, str]) -> None:
+        failed = NotEquipped(self._machine_id, digest, _IN_THE_LOG)
+        try:
+            transport, site = self._here()
+            found = equip.equip(transport, site, self._shop, equip.Wanted(digest, lines(), env))
+            self._tell(Equipped(self._machine_id, found))
+            return
+        except equip.CannotEquip as error:
+            failed = NotEquipped(self._machine_id, digest, error.why, error.log, is_final=error.is_final)
+        except NodeUnreachable:
+            failed = NotEquipped(self._machine_id, digest, "")
+        except (OrchestratorError, JobsError) as error:
+            failed = NotEquipped(self._machine_id, digest, str(error))
+        except Exception:
+            log.exception("installing packages failed", extra={"machine": self._machine_id, "environment": digest})
+        self._tell(failed)
+
     def _sweep(self) -> None:
         try:
-            deploy.sweep(*self._here())
+            rows = deploy.sweep(*self._here(), unused_s=self._shop.unused_s, environments_bytes=self._shop.limit_bytes)
+            self._tell(Swept(self._machine_id, equip.all_found(rows)))
         except OrchestratorError as error:
             log.info("not swept: %s", error, extra={"machine": self._machine_id})
         except Exception:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from inventory.file import Inventory
 from jobs.model import AttemptKey, Reported
+from orchestrator.found import Found
 from orchestrator.health import Contact, Load
 
 #: Why a machine cannot be used now, as people see it on the machines page.
@@ -81,6 +82,34 @@ class DeployFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Equipped:
+    """An environment is there."""
+
+    machine_id: str
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class NotEquipped:
+    """An environment could not be built. ``is_final``: another try would end the same."""
+
+    machine_id: str
+    digest: str
+    #: Empty: nobody knows, for the connection broke meanwhile.
+    why: str
+    log: str = ""
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What is old was removed; these environments stay."""
+
+    machine_id: str
+    environments: Sequence[Found]
+
+
+@dataclass(frozen=True, slots=True)
 class RunnerUp:
     """A runner answered. It holds ``held``; the session sends nothing before the engine has compared (``go_on``)."""
 
@@ -119,7 +148,20 @@ class Purged:
 
 
 #: What sessions tell.
-MachineEvent = Connected | Down | Loaded | Deployed | DeployFailed | RunnerUp | RunnerGone | Trouble | Purged
+MachineEvent = (
+    Connected
+    | Down
+    | Loaded
+    | Deployed
+    | DeployFailed
+    | Equipped
+    | NotEquipped
+    | Swept
+    | RunnerUp
+    | RunnerGone
+    | Trouble
+    | Purged
+)
 
 
 @dataclass(frozen=True, slots=True)

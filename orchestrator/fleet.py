@@ -23,14 +23,17 @@ from orchestrator.events import (
     Deployed,
     DeployFailed,
     Down,
+    Equipped,
     KillAsked,
     Loaded,
     MachineEvent,
+    NotEquipped,
     PurgeAsked,
     Purged,
     ReportStored,
     RunnerGone,
     RunnerUp,
+    Swept,
     Told,
     Trouble,
 )
@@ -77,6 +80,9 @@ class Fleet:
             Loaded: self._loaded,
             Deployed: self._deployed,
             DeployFailed: self._deploy_failed,
+            Equipped: self._equipped,
+            NotEquipped: self._not_equipped,
+            Swept: self._swept,
             RunnerUp: self._runner_up,
             RunnerGone: self._runner_gone,
             Trouble: self._trouble,
@@ -206,7 +212,9 @@ class Fleet:
         for job_type, version in self.flow.newest.items():
             if deploy.version_name(version.version, version.node_digest) in member.present.get(job_type, ()):
                 member.ready.add((job_type, version.version))
-        member.fit_versions({job_type: version.settings.python for job_type, version in self.flow.newest.items()})
+        newest = self.flow.newest.values()
+        member.fit_versions({version.job_type: version.settings.python for version in newest})
+        member.equipment.ask({(one.job_type, one.version): one.settings.environment for one in newest})
 
     def _down(self, member: Member, event: Down) -> None:
         log.info("machine %s: %s", event.state, event.text, extra={"machine": event.machine_id})
@@ -235,6 +243,18 @@ class Fleet:
             "%s@%s not sent: %s", event.job_type, event.version, event.text, extra={"machine": event.machine_id}
         )
         self.flow.put_off(member, event.job_type, event.version, event.text)
+
+    def _equipped(self, member: Member, event: Equipped) -> None:
+        member.equipment.ready(event.found)
+        member.changed = True
+
+    def _not_equipped(self, member: Member, event: NotEquipped) -> None:
+        log.warning("packages not installed: %s", event.why, extra={"machine": event.machine_id})
+        self.flow.not_equipped(member, event)
+
+    def _swept(self, member: Member, event: Swept) -> None:
+        member.equipment.listed(event.environments, member.contact.python_version if member.contact else "")
+        member.changed = True
 
     def _runner_up(self, member: Member, event: RunnerUp) -> None:
         member.runner_up(event)
@@ -287,6 +307,7 @@ class Fleet:
             member.mark(event.reason, event.text, self._now_s() + MARK_S)
         if event.reason.startswith("version_"):  # damaged or gone there: send all anew, in a while
             member.present.clear()
+            member.equipment.doubt()
             for job_type, version in list(member.ready):
                 self.flow.put_off(member, job_type, version, event.text)
 

@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from jobs.model import Claimed, JobVersion, Reported
+from jobs.model import AttemptKey, Claimed, EnvironmentState, JobVersion, Pick, Reported
 from jobs.service import JobService
 from jobs.status import Reason
 from orchestrator.clock import Clock
+from orchestrator.equipment import Candidate, Kit, hopeless
+from orchestrator.events import NotEquipped
 from orchestrator.feed import Appetite
 from orchestrator.pace import Patience
 from orchestrator.roster import Held, Member
-from orchestrator.scheduler import Seat
+from orchestrator.scheduler import Head, Seat, VersionKey
 from orchestrator.sessions import Sessions
 from orchestrator.verdicts import Verdicts
 from remote_runner import protocol
@@ -71,8 +73,54 @@ class Flow:
     def prepare(self, machine_id: str, job_type: str) -> None:
         """Bring the newest folder of a job type to a machine, and its runner up meanwhile."""
         member, version = self._members[machine_id], self.newest[job_type]
+        if version.settings.environment:
+            self._equip(member, version)
+        if (job_type, version.version) not in member.ready:
+            self._send_folder(member, version)
+
+    def _equip(self, member: Member, version: JobVersion) -> None:
+        """Have the packages it asks for installed, unless that goes on already or is not to be tried now."""
+        digest = version.settings.environment
+        if not member.equipment.may_begin(digest):
+            return
+        member.equipment.begin(digest)
+        member.changed = True
+        lines = partial(self._service.packages, version.job_type, version.version)
+        self._sessions[member.machine.machine_id].equip(digest, lines)
+
+    def not_equipped(self, member: Member, event: NotEquipped) -> None:
+        """It gets none of the versions that ask for these packages for a while, ever longer."""
+        member.changed = True
+        if not event.why:
+            member.equipment.interrupted(event.digest)
+            return
+        spread = random.random()  # noqa: S311 - jitter, not a secret
+        wait_s = self._patience.wait_s(member.equipment.failures(event.digest), spread)
+        until_s = self._clock.monotonic() + wait_s
+        member.equipment.failed(event.digest, event.why, event.log, is_final=event.is_final, until_s=until_s)
+
+    def hopeless(self, heads: Sequence[Head], limit: int) -> list[Pick]:
+        """Jobs whose packages no machine can get."""
+        if not any(member.equipment.refusals() for member in self._members.values()):
+            return []
+        able = [member for member in self._members.values() if not member.gate or member.is_connecting]
+        versions = {job_type: version.version for job_type, version in self.newest.items()}
+        return hopeless(heads, [_candidate(member) for member in able], versions, limit)
+
+    def give_up(self, jobs: Sequence[Claimed]) -> list[tuple[str, list[AttemptKey], Kit]]:
+        """These claimed jobs by machine, with what that says of their packages."""
+        found: defaultdict[tuple[str, VersionKey], list[AttemptKey]] = defaultdict(list)
+        for job in jobs:
+            found[job.machine_id, (job.job_type, job.version)].append((job.job_id, job.attempt))
+        return [
+            (machine_id, keys, self._members[machine_id].equipment.refusal(key) or Kit(EnvironmentState.FAILED))
+            for (machine_id, key), keys in found.items()
+        ]
+
+    def _send_folder(self, member: Member, version: JobVersion) -> None:
         if len(member.coming) >= DEPLOYS_AT_ONCE:
             return  # asked for again when one of them is there
+        machine_id, job_type = member.machine.machine_id, version.job_type
         member.coming.add((job_type, version.version))
         session = self._sessions[machine_id]
         session.ensure_runner()
@@ -133,4 +181,11 @@ def _on_the_wire(version: JobVersion) -> protocol.Version:
         env=dict(settings.env),
         fresh_process=settings.fresh_process,
         max_jobs_per_worker=settings.max_jobs_per_worker,
+        environment=settings.environment,
+    )
+
+
+def _candidate(member: Member) -> Candidate:
+    return Candidate(
+        member.machine.machine_id, member.machine.tags, member.unsuited, member.is_connecting, member.equipment
     )

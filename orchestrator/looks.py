@@ -18,6 +18,7 @@ def view(member: Member, now: float) -> MachineView:
         fingerprint=member.fingerprint,
         benched={job_type: member.words(job_type) for job_type in member.benches},
         marks=tuple(text for text, _ in member.marks.values()),
+        environments=member.equipment.views(),
         assigned=len(member.held) - len(member.running),
         running=len(member.running),
         platform=contact.platform if contact else "",

@@ -20,6 +20,8 @@ from orchestrator.errors import UserError
 
 #: Copies of a job type's versions that are kept for the account.
 VERSIONS_KEPT: Final = 3
+#: Copies of environments, of whatever job types.
+ENVIRONMENTS_KEPT: Final = 16
 _TRY_S: Final = 60.0
 _MODULE: Final = "orchestrator.return_process"
 
@@ -69,7 +71,7 @@ class Quarters:
         """Make what an account of its own needs. Raises UserError where that is no safe place, or of no use to it."""
         if self._account is None:
             return
-        for name in (".", "work", "versions"):
+        for name in (".", "work", "versions", "environments"):
             _make_passable(self._folder / name)
         for path in (self._folder, *self._folder.parents):
             self._check(path, self._account)
@@ -95,9 +97,9 @@ class Quarters:
                 "may read it, such as below /opt"
             ) from error
 
-    def command(self, source: Path) -> list[str]:
-        """What serves calls of the version in this folder."""
-        return [self._python, "-m", _MODULE, str(source), self.bounds.text()]
+    def command(self, source: Path, packages: Path | None) -> list[str]:
+        """What serves calls of the version in this folder, with these packages."""
+        return [self._python, "-m", _MODULE, str(source), self.bounds.text(), str(packages or "")]
 
     def options(self) -> dict[str, Any]:
         """For subprocess: as whom."""
@@ -132,17 +134,25 @@ class Quarters:
         """A version's folder where the process can read it."""
         if self._account is None:
             return source
-        ours = self._folder / "versions" / job_type
+        return self._copy(source, self._folder / "versions" / job_type, VERSIONS_KEPT)
+
+    def packages(self, environment: Path | None) -> Path | None:
+        """An environment where the process can read it."""
+        if self._account is None or environment is None:
+            return environment
+        return self._copy(environment, self._folder / "environments", ENVIRONMENTS_KEPT)
+
+    def _copy(self, source: Path, ours: Path, kept: int) -> Path:
         target = ours / source.name
         with self._lock:
             if not target.is_dir():
                 _make_passable(ours)
                 beside = ours / f".{source.name}"
                 shutil.rmtree(beside, ignore_errors=True)
-                shutil.copytree(source, beside)
+                shutil.copytree(source, beside, symlinks=True)
                 _open_to_read(beside)
                 beside.replace(target)
-                _drop_old(ours)
+                _drop_old(ours, kept)
         return target
 
 
@@ -176,10 +186,12 @@ def _make_passable(folder: Path) -> None:
 def _open_to_read(folder: Path) -> None:
     folder.chmod(0o755)
     for path in folder.rglob("*"):
+        if path.is_symlink():
+            continue
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _drop_old(folder: Path) -> None:
+def _drop_old(folder: Path, kept: int) -> None:
     copies = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    for path in sorted(copies, key=lambda one: one.stat().st_ctime)[:-VERSIONS_KEPT]:
+    for path in sorted(copies, key=lambda one: one.stat().st_ctime)[:-kept]:
         shutil.rmtree(path, ignore_errors=True)

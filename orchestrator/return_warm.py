@@ -12,12 +12,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from jobs.model import JobVersion, PendingReturn
 from jobs.service import JobService
 from orchestrator.bounded_log import BoundedLog
+from orchestrator.equip import CannotEquip
+from orchestrator.home_environments import HomeEnvironments, Interrupted
 from orchestrator.return_account import Quarters
 from remote_runner import protocol
 
@@ -48,9 +51,11 @@ class Warm:
         logs: Path,
         stopping: threading.Event,
         *,
+        environments: HomeEnvironments,
         most: int,
         timeout_s: float,
     ) -> None:
+        self._environments = environments
         self._service = service
         self._quarters = quarters
         self._logs = logs
@@ -89,7 +94,18 @@ class Warm:
         source = self._quarters.readable(self._service.server_folder(job_type, version.version), job_type)
         cwd = self._quarters.cwd(job_type)
         show_entries(source, cwd)
-        return ReturnProcess(version, source, cwd, self._logs / f"{job_type}.log", self._timeout_s, self._quarters)
+        log_path = self._logs / f"{job_type}.log"
+        packages = self._quarters.packages(self._packages(version))
+        return ReturnProcess(version, source, cwd, log_path, self._timeout_s, self._quarters, packages)
+
+    def _packages(self, version: JobVersion) -> Path | None:
+        lines = partial(self._service.packages, version.job_type, version.version)
+        try:
+            return self._environments.of(version, lines, self._stopping)
+        except CannotEquip as error:
+            raise ReturnFailed(f"its packages could not be installed on the server: {error.why}") from error
+        except Interrupted as error:
+            raise ReturnInterrupted from error
 
     def _keep(self, key: tuple[str, int], process: "ReturnProcess") -> None:
         with self._lock:
@@ -118,14 +134,18 @@ class ReturnProcess:
         log_path: Path,
         timeout_s: float = TIMEOUT_S,
         quarters: Quarters | None = None,
+        packages: Path | None = None,
     ) -> None:
-        """``timeout_s``: for a call, where the version's job.yml says nothing. No quarters: ours, usual bounds."""
+        """``timeout_s``: for a call, where the version's job.yml says nothing. No quarters: ours, usual bounds.
+
+        ``packages``: the environment it imports from.
+        """
         self._timeout_s = version.settings.return_timeout_s or timeout_s
         quarters = quarters or Quarters(cwd.parent)
         shown = {name: os.environ[name] for name in SHOWN_ENV if name in os.environ}
         self._log = BoundedLog(log_path)
         self._process = subprocess.Popen(
-            quarters.command(source),
+            quarters.command(source, packages),
             cwd=cwd,
             env=quarters.environment(shown, version.settings.env),
             stdin=subprocess.PIPE,

@@ -18,6 +18,7 @@ from typing import Final
 from jobs.errors import JobsError, StoreUnavailable
 from jobs.model import PendingReturn, ReturnAnswer, ReturnOutcome
 from jobs.service import JobService
+from orchestrator.home_environments import HomeEnvironments
 from orchestrator.return_account import Quarters
 from orchestrator.return_warm import STOP_GRACE_S, TIMEOUT_S, ReturnFailed, ReturnInterrupted, Warm
 
@@ -111,13 +112,28 @@ class Returns:
     """
 
     def __init__(
-        self, service: JobService, quarters: Quarters, logs: Path, places: int, timeout_s: float = TIMEOUT_S
+        self,
+        service: JobService,
+        quarters: Quarters,
+        logs: Path,
+        places: int,
+        timeout_s: float = TIMEOUT_S,
+        *,
+        environments: HomeEnvironments,
     ) -> None:
         self._service = service
         self._ready = threading.Event()
         self._stopping = threading.Event()
         self._lines = Lines(places)
-        self._warm = Warm(service, quarters, logs, self._stopping, most=places * WARM, timeout_s=timeout_s)
+        self._warm = Warm(
+            service,
+            quarters,
+            logs,
+            self._stopping,
+            environments=environments,
+            most=places * WARM,
+            timeout_s=timeout_s,
+        )
         self._runners = ThreadPoolExecutor(places + TYPES, thread_name_prefix="returns")
         self._taker = threading.Thread(target=self._take, name="returns", daemon=True)
         self._answers: queue.SimpleQueue[ReturnAnswer | None] = queue.SimpleQueue()

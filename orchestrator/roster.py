@@ -13,6 +13,7 @@ from inventory.machine import Machine
 from jobs.model import AttemptKey, MachineState
 from jobs.pythons import suits
 from orchestrator.benching import WHOLE, Bench
+from orchestrator.equipment import Equipment
 from orchestrator.events import Down, RunnerUp
 from orchestrator.health import Contact, Load
 from orchestrator.scheduler import Seat, VersionKey
@@ -66,6 +67,8 @@ class Member:
     #: Versions that could not be sent, and the monotonic time to try again; how often in a row that was so.
     failed: dict[VersionKey, float] = field(default_factory=dict)
     failures: Counter[VersionKey] = field(default_factory=Counter)
+    #: The packages it has, gets or could not get.
+    equipment: Equipment = field(default_factory=Equipment)
     #: How often in a row jobs of a type could not be begun here.
     refusals: Counter[str] = field(default_factory=Counter)
     #: Folder names on the machine by job type, as first contact found them and as we added to them.
@@ -99,6 +102,7 @@ class Member:
             self.silent_since_s = None
         self.present = {job_type: set(names) for job_type, names in contact.versions.items()}
         self.ready, self.coming, self.failed = set(), set(), {}
+        self.equipment.doubt()
         self.greeting = self.stream = None
         self.note = self.resting = ""
         self.marks = {"logout": (_ENDS_AT_LOGOUT.format(user=contact.user), None)} if contact.ends_at_logout else {}
@@ -132,6 +136,7 @@ class Member:
         if self.silent_since_s is None:
             self.silent_since_s = now_s
         self.coming = set()
+        self.equipment.doubt()
         self.greeting = self.stream = None
         self.changed = True
 
@@ -203,6 +208,7 @@ class Member:
 
     def time_passed(self, now_s: float) -> None:
         self.failed = {key: retry_s for key, retry_s in self.failed.items() if retry_s > now_s}
+        self.equipment.time_passed(now_s)
         if self.resting and self.resting_until_s <= now_s:
             self.resting = ""
             self.changed = True
@@ -285,13 +291,18 @@ class Member:
             slots=self.machine.limit_process,
             held=len(self.held),
             held_s=self.held_s,
-            ready=self.ready,
-            coming=self.coming,
-            failed=self.failed.keys(),
+            ready=self.ready - self.equipment.lacking(),
+            coming=self.coming | self.equipment.coming(),
+            failed=self.failed.keys() | self.equipment.resting(),
             shut=self._shut(),
             trial=set(self.tried - {WHOLE}) - self._held_types(),
             single=WHOLE in self.benches,
         )
+
+    @property
+    def is_connecting(self) -> bool:
+        """It has not answered yet, and is wanted."""
+        return self.state is MachineState.CONNECTING and not self.removed and not self.machine.paused
 
     @property
     def _benched_whole(self) -> bool:

@@ -37,6 +37,7 @@ from orchestrator.pace import STEADY_S, Pace, down_state
 from orchestrator.site import Site
 from orchestrator.stream import RunnerStream, StreamTerms
 from orchestrator.transport import Transport, TransportFactory
+from orchestrator.workshop import Workshop
 from remote_runner import protocol
 from remote_runner.bundle import Bundle
 
@@ -55,6 +56,9 @@ class Surroundings:
     #: For folders on their way, and for polls, which must not wait behind them.
     hands: Executor
     polls: Executor
+    #: For packages on their way, which take longest.
+    builders: Executor
+    shop: Workshop
     bundle: Bundle
     terms: StreamTerms
     #: Where reports are taken: the port of the report listener here, and its address for machines that reach it.
@@ -91,6 +95,8 @@ class Session:
             tell,
             hands=around.hands,
             polls=around.polls,
+            builders=around.builders,
+            shop=around.shop,
             poll_timeout_s=around.pace.poll_timeout_s,
             on_silence=lambda transport: self._asked.put(lambda: self._break(transport)),
         )
@@ -188,6 +194,10 @@ class Session:
         ``source`` answers the folder here (it may have to be unpacked first); ``present`` as in deploy.send_version.
         """
         self._errands.send_version(job_type, version, digest, source, list(present))
+
+    def equip(self, digest: str, lines: Callable[[], Sequence[str]]) -> None:
+        """Have the packages of this lock on the machine; Equipped or NotEquipped follows."""
+        self._errands.equip(digest, lines, dict(self.machine.env))
 
     def poll(self) -> None:
         """Measure the machine's load; Loaded follows, or the connection is given up."""

@@ -7,6 +7,7 @@ from jobs.rules import Backoff
 from orchestrator.benching import Rule
 from orchestrator.config import Settings
 from orchestrator.pace import Pace, Patience, Timing
+from orchestrator.workshop import Workshop
 
 #: Between the end of an exclusive attempt on a silent node and its start elsewhere: time to end it with all its
 #: processes. Half of lost_after where that is short.
@@ -48,6 +49,19 @@ def of_jobs(settings: Settings) -> Backoff:
 def of_retention(settings: Settings) -> retention.Rule:
     """For finished jobs."""
     return retention.Rule(settings.retention_days, settings.retention_jobs)
+
+
+def of_packages(settings: Settings) -> Workshop:
+    """For environments, on machines and here."""
+    return Workshop(
+        cache=settings.home / "cache",
+        wheels=settings.wheels or settings.home / "wheels",
+        index=settings.package_index,
+        sends_uv=settings.send_uv,
+        timeout_s=settings.environment_timeout_s,
+        unused_s=settings.environment_unused_days * 86400,
+        limit_bytes=int(settings.environment_gb * 2**30),
+    )
 
 
 def silence_s(settings: Settings) -> float:

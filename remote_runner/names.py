@@ -33,4 +33,6 @@ def keys(rows: Any) -> Optional[Set[Tuple[int, int]]]:
 def check_version(version: Version) -> Version:
     """A version whose folder is below the root."""
     check_path(version.folder)
+    if version.environment:
+        check(version.environment)
     return version

@@ -109,8 +109,10 @@ Version = NamedTuple(
         ("env", Dict[str, str]),
         ("fresh_process", bool),
         ("max_jobs_per_worker", int),  # 0: no bound
+        ("environment", str),  # the digest of the packages it asks for; missing, or "": none
     ],
 )
+Version.__new__.__defaults__ = ("",)  # Python 3.6 has no other way to say it
 
 Record = NamedTuple(
     "Record",

@@ -11,7 +11,7 @@ import site
 import sys
 import types
 
-from remote_runner import multijob_progress, progress
+from remote_runner import environment, multijob_progress, progress
 from remote_runner.folder import Folder
 from remote_runner.seat import Seat
 
@@ -24,10 +24,21 @@ def prepare(seat: Seat, folder: Folder) -> None:
     _environment(seat, folder)
     _streams(seat)
     _path(folder.path, seat.version.env.get("PYTHONPATH", ""))
+    packages = environment_of(seat)
+    if packages:
+        environment.enter(packages)
+    else:
+        _add_user_site()
     _offer_progress(os.path.join(seat.root, seat.version.folder))
     sys.argv = ["main.py"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     os.umask(0o077)
+
+
+def environment_of(seat: Seat) -> str:
+    """The folder of the packages that a seat's version asks for; "": it asks for none."""
+    digest = seat.version.environment
+    return os.path.join(seat.root, environment.FOLDER, environment.name_of(digest)) if digest else ""
 
 
 def enter(folder: Folder) -> None:
@@ -89,7 +100,10 @@ def _path(folder: str, more: str) -> None:
     ours = ("", sys.argv[0], os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     kept = [each for each in sys.path if each not in ours]
     sys.path[:] = [folder, *[each for each in more.split(os.pathsep) if each], *kept]
-    # The runner runs isolated; a job may use what the node's user has installed.
+
+
+def _add_user_site() -> None:
+    """The runner runs isolated; a job that asks for no packages may use what the node's user has installed."""
     own = site.getusersitepackages()
     if own not in sys.path and os.path.isdir(own):
         site.addsitedir(own)

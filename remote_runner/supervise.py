@@ -15,7 +15,7 @@ import socket
 import time
 from typing import Optional, Set
 
-from remote_runner import digest, processes, setting, worker
+from remote_runner import digest, environment, processes, setting, worker
 from remote_runner.folder import Folder, remove
 from remote_runner.marks import IDLE
 from remote_runner.seat import Seat, descriptors
@@ -56,7 +56,7 @@ class Supervisor:
     def _serve(self) -> None:
         """Check the version if asked to, then keep one executor going."""
         self._listen()
-        if self._seat.check and not self._is_sound():
+        if not self._has_environment() or (self._seat.check and not self._is_sound()):
             return
         setting.prepare(self._seat, self._folder)
         getattr(gc, "freeze", int)()  # no collection needs to touch the pages of what is here now, in any fork
@@ -74,6 +74,17 @@ class Supervisor:
             os.set_blocking(descriptor, False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._wake)
+
+    def _has_environment(self) -> bool:
+        """Hold the packages the version asks for, if it does: they stay as long as this worker."""
+        path = setting.environment_of(self._seat)
+        try:
+            if path:
+                environment.hold(path)
+        except OSError as error:
+            self._tell("damaged its packages are not there: %s" % error)
+            return False
+        return True
 
     def _is_sound(self) -> bool:
         try:

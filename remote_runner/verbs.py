@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, List
 
-from remote_runner import attach, versions
+from remote_runner import attach, building, environment, versions
 
 
 def run(argv: List[str]) -> int:
@@ -42,8 +42,8 @@ def _seal(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    """remove old stages, versions and journals"""
-    return _print(versions.sweep(options.root, options.keep))
+    """remove old stages, versions, environments and journals"""
+    return _print(versions.sweep(options.root, options.keep, options.unused_s, options.environments_bytes))
 
 
 def _purge(options: argparse.Namespace) -> int:
@@ -51,15 +51,28 @@ def _purge(options: argparse.Namespace) -> int:
     return _print(versions.purge(options.root))
 
 
+def _environment(options: argparse.Namespace) -> int:
+    """look for an environment or build it; what it should be comes as a line of JSON on stdin"""
+    spec = json.loads(sys.stdin.readline())
+    answer = (building.look if options.act == "look" else building.build)(options.root, spec)
+    sys.stdout.write(options.token)  # so that whatever a login printed before can be told apart
+    return _print(answer)
+
+
 def _print(answer: Any) -> int:
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
-_VERBS = {"attach": _attach, "seal": _seal, "sweep": _sweep, "purge": _purge}
+_VERBS = {"attach": _attach, "seal": _seal, "sweep": _sweep, "purge": _purge, "environment": _environment}
 _ARGUMENTS = {
     "attach": [("--token", {"required": True})],
     "seal": [("stage", {}), ("version", {"metavar": "NAME"}), ("digest", {})],
-    "sweep": [("--keep", {"nargs": "*", "default": []})],
+    "sweep": [
+        ("--keep", {"nargs": "*", "default": []}),
+        ("--unused-s", {"type": float, "default": environment.UNUSED_S}),
+        ("--environments-bytes", {"type": int, "default": environment.LIMIT_BYTES}),
+    ],
+    "environment": [("act", {"choices": ("look", "build")}), ("--token", {"default": ""})],
     "purge": [],
 }  # type: Any

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from remote_runner import digest, names
+from remote_runner import building, digest, environment, names
 from remote_runner.folder import remove
 from remote_runner.remains import clear_remains
 
@@ -64,16 +64,25 @@ def _make_read_only(root: str) -> None:
             os.chmod(folder, 0o500)
 
 
-def sweep(root: str, keep: List[str]) -> Dict[str, Any]:
-    """Remove what is too old or too much: stages, versions, runners long gone; and what dead runners left behind."""
+def sweep(
+    root: str,
+    keep: List[str],
+    unused_s: float = environment.UNUSED_S,
+    environments_bytes: int = environment.LIMIT_BYTES,
+) -> Dict[str, Any]:
+    """Remove what is too old or too much: stages, versions, environments, tools, runners long gone; and what dead
+    runners left behind. Tells which environments stay.
+    """
     removed = []
-    old = [*_old_stages(root), *_old_versions(root, set(keep)), *_old_runners(root)]
+    old = [*_old_stages(root), *_old_versions(root, set(keep)), *_old_tools(root), *_old_runners(root)]
     if not _runner_pid(root):
         old += [*_old_journals(root), *_old_remains(root)]
     for path in old:
         remove(path)
         removed.append(os.path.relpath(path, root))
-    return {"removed": sorted(removed)}
+    swept = environment.sweep(root, unused_s, environments_bytes)
+    removed += [os.path.join(environment.FOLDER, name) for name in swept]
+    return {"removed": sorted(removed), "environments": environment.rows(root)}
 
 
 def _children(folder: str) -> List[str]:
@@ -96,8 +105,18 @@ def _is_stage(path: str) -> bool:
 
 def _old_stages(root: str) -> List[str]:
     """Stages lie beside versions with a dot in front, or in ROOT/stage."""
-    beside = [each for kind in _children(os.path.join(root, "versions")) for each in _children(kind) if _is_stage(each)]
+    kinds = [*_children(os.path.join(root, "versions")), os.path.join(root, "tools"), os.path.join(root, "wheels")]
+    beside = [each for kind in kinds for each in _children(kind) if _is_stage(each)]
     return [each for each in beside + _children(os.path.join(root, "stage")) if _age_s(each) > STAGE_AGE_S]
+
+
+def _old_tools(root: str) -> List[str]:
+    """Installers and sets of wheels, of which a newer one was sent: none but the newest is asked for again."""
+    return [each for kind in ("tools", "wheels") for each in _children(os.path.join(root, kind)) if _is_old_tool(each)]
+
+
+def _is_old_tool(path: str) -> bool:
+    return not _is_stage(path) and _age_s(path) > RUNNER_AGE_S
 
 
 def _old_versions(root: str, keep: Set[str]) -> List[str]:
@@ -178,6 +197,9 @@ def purge(root: str) -> Dict[str, Any]:
         left = clear_remains(os.path.join(root, "run"))
         if left:
             raise Refused("%d processes of jobs cannot be ended" % len(left))
+    left = building.end_all(root)
+    if left:
+        raise Refused("%d processes that install packages cannot be ended" % len(left))
     was_there = [_measured(path) for path in sorted(_children(root))]
     remove(root)
     left_over = _below(root)

@@ -16,6 +16,8 @@ from jobs.model import (
     JobDetail,
     JobFilter,
     JobRow,
+    JobVersion,
+    MachineView,
     Note,
     Page,
     Place,
@@ -90,9 +92,7 @@ class Browse(Machines):
 
         @functools.cache
         def because(wish: waiting.Wish) -> WaitingBecause:
-            version = versions.get(wish.job_type)
-            python = version.settings.python if version is not None else ""
-            return waiting.because(wish, machines, now, known=version is not None, python=python)
+            return _because(wish, machines, now, versions.get(wish.job_type))
 
         return because
 
@@ -159,7 +159,7 @@ class Browse(Machines):
         rows = []
         for lane, ready, backing_off in found:
             wish = waiting.Wish(lane.job_type, lane.tag, None, lane.avoid)
-            because = waiting.because(wish, machines, now, known=lane.job_type in known)
+            because = _because(wish, machines, now, known.get(lane.job_type))
             rows.append(WaitingLane(lane.job_type, lane.tag, lane.avoid, ready, backing_off, because))
         return sorted(rows, key=lambda row: (row.job_type, row.tag, sorted(row.avoid)))
 
@@ -181,3 +181,12 @@ class Browse(Machines):
     def waiting_because(self, job_id: int) -> WaitingBecause | None:
         """Why a job waits; None when it does not wait. Raises NotFound."""
         return self.job(job_id).waiting
+
+
+def _because(
+    wish: waiting.Wish, machines: Sequence[MachineView], now: float, version: JobVersion | None
+) -> WaitingBecause:
+    if version is None:
+        return waiting.because(wish, machines, now, known=False)
+    asked = version.settings
+    return waiting.because(wish, machines, now, known=True, python=asked.python, environment=asked.environment)

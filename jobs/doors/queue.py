@@ -124,6 +124,10 @@ class Queue(Desk):
         """The node is reachable and knows nothing of these attempts any more: they may have begun (T6, T7)."""
         return self._end(machine_id, keys, outcomes.server_made(Reason.DIED, error))
 
+    def environment_failed(self, machine_id: str, keys: Sequence[AttemptKey], why: str, log: str) -> int:
+        """What these attempts ask for cannot be installed there, nor on any other machine that suits them (T7)."""
+        return self._end(machine_id, keys, outcomes.without_packages(why, log))
+
     def _end(self, machine_id: str, keys: Sequence[AttemptKey], outcome: outcomes.Outcome) -> int:
         if not keys:
             return 0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs import folders
+from jobs import folders, packages
 from jobs.diffing import Change
 from jobs.doors.actions import Actions
 from jobs.errors import UnknownJobType
@@ -99,6 +99,10 @@ class Types(Actions):
     def node_folder(self, job_type: str, number: int) -> Path:
         """What a node gets, unpacked in the cache: with .info, without return_main.py. Raises NotFound."""
         return self._library.unpacked(job_type, number, folders.Part.NODE)
+
+    def packages(self, job_type: str, number: int) -> tuple[str, ...]:
+        """The packages a version asks for, as lines of a requirements file. Raises NotFound."""
+        return packages.read(self.node_folder(job_type, number)).lines
 
     def server_folder(self, job_type: str, number: int) -> Path:
         """The whole version, unpacked in the cache: where return_main runs from. Raises NotFound."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from jobs.model import MachineOverride, MachineState, MachineView, RunnerInfo
+from jobs.model import EnvironmentState, EnvironmentView, MachineOverride, MachineState, MachineView, RunnerInfo
 from jobs.store import events, schema
 from jobs.store.tx import Tx
 
@@ -66,7 +66,13 @@ def _view(text: str) -> MachineView:
     values["tags"] = frozenset(values["tags"])
     values["state"] = MachineState(values["state"])
     values["marks"] = tuple(values.get("marks", ()))
+    values["environments"] = tuple(_environment(row) for row in values.get("environments", ()))
     return MachineView(**values)
+
+
+def _environment(values: dict[str, Any]) -> EnvironmentView:
+    changed = {"state": EnvironmentState(values["state"]), "job_types": tuple(values["job_types"])}
+    return EnvironmentView(**{**values, **changed})
 
 
 # ---------------------------------------------------------------------------------------------------------- overrides

@@ -184,6 +184,7 @@ def _send(transport: LocalTransport, site: Site, found: Found) -> Version:
         dict(found.settings.env),
         found.settings.fresh_process,
         found.settings.max_jobs_per_worker,
+        "",
     )
 
 

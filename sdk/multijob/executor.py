@@ -31,7 +31,8 @@ class Executor(concurrent.futures.Executor):
 
     Results and exceptions come back as Python objects; an exception's cause is a JobFailed that knows the traceback
     from there, machine, attempt and version. All calls are jobs of one ``batch``. ``by_value``: modules that are sent
-    along, because the machines have not got them. ``limit_count``: how often a call that failed is made again, also
+    along, because the machines have not got them; ``packages``: what the calls import, as in a requirements file,
+    installed on each machine once. ``limit_count``: how often a call that failed is made again, also
     after an exception; without one an exception is final, and a call is made once more where its machine or process was
     lost; 0: at most one call, and none is sent to a machine before its turn. ``patience_s``: how long the server may be
     away.
@@ -46,11 +47,14 @@ class Executor(concurrent.futures.Executor):
         priority: int | None = None,
         limit_count: int | None = None,
         by_value: ByValue = (),
+        packages: Iterable[str] = (),
         patience_s: float = 600.0,
     ) -> None:
         self.batch = batch or f"executor-{uuid.uuid4().hex[:8]}"
         self._by_value = tuple(by_value)
-        self._client = (client or Client()).using(tag=tag, priority=priority, limit_count=limit_count)
+        self._client = (client or Client()).using(
+            tag=tag, priority=priority, limit_count=limit_count, packages=packages or None
+        )
         self._exchange = Exchange(self._client, self.batch, patience_s)
         #: Weakly held, so that futures nobody keeps do not pile up here.
         self._futures: weakref.WeakSet[FunctionFuture] = weakref.WeakSet()

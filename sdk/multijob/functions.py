@@ -45,9 +45,10 @@ class FunctionJob(Job):
 class Functions(Inserting):
     """Submit one call, or as many as an iterable holds. Needs a token with the scope publish."""
 
-    #: Name of the job type by the digest of the function that its jobs share; "" for the one without.
-    _function_types: dict[str, str]
+    #: Name of the job type by the digest of the function that its jobs share ("" for the one without) and by packages.
+    _function_types: dict[tuple[str, tuple[str, ...]], str]
     _by_value: ByValue = ()
+    _packages: tuple[str, ...] = ()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> FunctionJob:
         """Run ``function(*args, **kwargs)`` on some machine. Stored once it answers.
@@ -107,27 +108,31 @@ class Functions(Inserting):
             return super().map(job_type, items, **options)
         return self._map_function(job_type, items, chunksize, **options)
 
-    def using(self, *, by_value: ByValue | None = None, **options: Any) -> Client:
+    def using(
+        self, *, by_value: ByValue | None = None, packages: Iterable[str] | None = None, **options: Any
+    ) -> Client:
         """The same client with these settings for every job it inserts. What is left out keeps its value.
 
         ``batch``, ``tag``, ``priority``, ``limit_count``; ``by_value``: modules that are sent along with functions,
-        because the machines have not got them.
+        because the machines have not got them; ``packages``: what functions import, as in a requirements file
+        (``["scikit-learn>=1.4"]``), installed on each machine once.
         """
         other = cast("Functions", super().using(**options))
         if by_value is not None:
             other._by_value = tuple(by_value)  # noqa: SLF001 - another of this class
+        if packages is not None:
+            other._packages = packages_of(packages)  # noqa: SLF001 - another of this class
         return cast("Client", other)
 
     def function_type(self, shared: bytes = b"") -> str:
         """The name of the job type for functions of this Python; ``shared``: one whose jobs all call this pickle."""
-        digest = hashlib.sha256(shared).hexdigest() if shared else ""
-        if digest not in self._function_types:
+        key = (hashlib.sha256(shared).hexdigest() if shared else "", self._packages)
+        if key not in self._function_types:
             pickling.check_size(shared, "function", pickling.SHARED_LIMIT_BYTES)
-            answer = self._http.json(
-                "POST", "/api/v1/functions", params={"python": pickling.python()}, body=shared, headers=_BYTES
-            )
-            self._function_types[digest] = answer["job_type"]
-        return self._function_types[digest]
+            params = {"python": pickling.python(), **({"packages": "\n".join(key[1])} if key[1] else {})}
+            answer = self._http.json("POST", "/api/v1/functions", params=params, body=shared, headers=_BYTES)
+            self._function_types[key] = answer["job_type"]
+        return self._function_types[key]
 
     def retries(self, limit_count: int | None) -> bool:
         """Whether a function that raised is to be called again: where tries were asked for."""
@@ -157,3 +162,10 @@ class Functions(Inserting):
     def _answers(self, jobs: JobSet, progress: Wanted, timeout_s: float | None) -> Iterator[Any]:
         for result in self._me.in_order(jobs, progress=progress, timeout_s=timeout_s):
             yield from payload.answer_of(result)
+
+
+def packages_of(wanted: Iterable[str]) -> tuple[str, ...]:
+    """Requirements as they were named, one a text; the server checks them."""
+    if isinstance(wanted, str):
+        raise Invalid("is one text", field="packages", remedy='give a list: packages=["scikit-learn"]')
+    return tuple(str(one) for one in wanted)

@@ -23,7 +23,8 @@ NAME = "multijob"
 class MultiJobBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
     """Short calls are put together by joblib until a job takes a fraction of a second.
 
-    ``parallel_config("multijob", client=…, tag=…, batch=…, limit_count=…, by_value=[…])``: as for ``Executor``.
+    ``parallel_config("multijob", client=…, tag=…, batch=…, limit_count=…, by_value=[…], packages=[…])``: as for
+    ``Executor``.
     """
 
     default_n_jobs = -1

@@ -7,10 +7,13 @@ import pytest
 
 from jobs.model import JobFilter, PendingReturn
 from jobs.status import Status
+from orchestrator.home_environments import HomeEnvironments
 from orchestrator.return_account import Quarters
 from orchestrator.return_warm import show_entries
 from orchestrator.returns import Lines, Returns
-from tests.support import store_kit, wait
+from orchestrator.workshop import Workshop
+from remote_runner import bundle
+from tests.support import store_kit, wait, wheels
 from tests.support.processes import processes_below
 from tests.support.store_kit import Room, ok
 
@@ -29,7 +32,10 @@ def start(room: Room, leak_check: None) -> Iterator[Start]:
     started: list[Returns] = []
 
     def begin() -> Returns:
-        returns = Returns(room.service, Quarters(room.home / "returns"), room.home / "logs", places=2)
+        shop = Workshop(cache=room.home / "cache", wheels=room.home / "wheels", index="none")
+        environments = HomeEnvironments(room.home, bundle.build(room.home / "cache" / "runner").path, shop)
+        quarters = Quarters(room.home / "returns")
+        returns = Returns(room.service, quarters, room.home / "logs", places=2, environments=environments)
         started.append(returns)
         returns.start()
         return returns
@@ -56,6 +62,31 @@ def ended(room: Room, job: int) -> bool:
 def error(room: Room, job: int) -> str:
     latest = room.service.job(job).latest
     return (latest and latest.return_error) or ""
+
+
+def test_it_imports_the_packages_its_folder_asks_for(room: Room, start: Start) -> None:
+    wheels.make(room.home / "wheels", "mjhome", mjhome="SAYS = 'at home'\n")
+    code = (
+        "import mjhome, sys\ndef work(data):\n"
+        "    open('said', 'w').write(mjhome.SAYS + ' ' + mjhome.__file__)\n"
+        "    assert not any(name.startswith('sqlalchemy') for name in sys.modules)\n"
+    )
+    start()
+    job = finished(room, code, **{"requirements.txt": "mjhome\n"})
+    wait.until(lambda: ended(room, job), timeout_s=120)
+    assert room.service.job(job).job.status is Status.DONE, error(room, job)
+    said = (room.home / "returns" / "back" / "said").read_text()
+    assert said.startswith("at home ")
+    assert str(room.home / "environments") in said
+
+
+def test_packages_that_cannot_be_installed_are_told_in_the_installers_words(room: Room, start: Start) -> None:
+    start()
+    job = finished(room, "def work(data):\n    pass\n", **{"requirements.txt": "mj-no-such-package\n"})
+    wait.until(lambda: ended(room, job), timeout_s=120)
+    assert room.service.job(job).job.status is Status.RETURN_FAILED
+    assert "could not be installed on the server" in error(room, job)
+    assert "mj-no-such-package" in error(room, job)
 
 
 def test_it_runs_in_a_lasting_folder_that_shows_the_version(room: Room, start: Start) -> None:

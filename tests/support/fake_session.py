@@ -24,6 +24,7 @@ class FakeSession:
         self.agreed: list[int] = []
         self.recalls = self.wanted_runner = self.polls = self.sweeps = self.purges = 0
         self.deploys: list[tuple[str, int]] = []
+        self.equips: list[str] = []
 
     # what the engine asks
 
@@ -79,6 +80,9 @@ class FakeSession:
         self, job_type: str, version: int, digest: str, source: Callable[[], Path], present: Iterable[str]
     ) -> None:
         self.deploys.append((job_type, version))
+
+    def equip(self, digest: str, lines: Callable[[], Sequence[str]]) -> None:
+        self.equips.append(digest)
 
     def poll(self) -> None:
         self.polls += 1

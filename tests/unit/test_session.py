@@ -20,6 +20,7 @@ from orchestrator.pace import Pace
 from orchestrator.session import Session, Surroundings
 from orchestrator.stream import StreamTerms
 from orchestrator.transport import Completed
+from orchestrator.workshop import Workshop
 from remote_runner.bundle import Bundle
 from remote_runner.protocol import Assignment
 from tests.support import wait
@@ -73,6 +74,8 @@ class Life:
             connect=self._transport,
             hands=self.pools[0],
             polls=self.pools[1],
+            builders=self.pools[0],
+            shop=Workshop(cache=Path(bundle).parent, wheels=Path(bundle).parent / "wheels"),
             bundle=Bundle(bundle, "abc"),
             terms=StreamTerms(
                 server_id="s1",

@@ -12,6 +12,7 @@ from jobs.model import (
     Action,
     ActionResult,
     Attempt,
+    EnvironmentView,
     Job,
     JobDetail,
     JobVersion,
@@ -177,6 +178,7 @@ def of_version(version: JobVersion) -> dict[str, Any]:
             "max_jobs_per_worker": settings.max_jobs_per_worker,
             "exclusive": settings.exclusive,
             "python": settings.python,
+            "environment": settings.environment,
         },
     }
 
@@ -194,6 +196,7 @@ def of_machine(machine: MachineView) -> dict[str, Any]:
         "fingerprint": machine.fingerprint,
         "benched": dict(machine.benched),
         "marks": list(machine.marks),
+        "environments": [_of_environment(one) for one in machine.environments],
         "assigned": machine.assigned,
         "running": machine.running,
         "platform": machine.platform,
@@ -208,6 +211,19 @@ def of_machine(machine: MachineView) -> dict[str, Any]:
         "contact_at": machine.contact_at,
         "created_at": machine.created_at,
         "updated_at": machine.updated_at,
+    }
+
+
+def _of_environment(environment: EnvironmentView) -> dict[str, Any]:
+    """The packages of one lock on one machine."""
+    return {
+        "digest": environment.digest,
+        "python": environment.python,
+        "state": environment.state,
+        "size_bytes": environment.size_bytes,
+        "used_at": environment.used_at,
+        "job_types": list(environment.job_types),
+        "why": environment.why,
     }
 
 

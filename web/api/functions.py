@@ -15,6 +15,7 @@ from web.rooms import service
 
 blueprint = Blueprint("functions", __name__)
 
+PACKAGES_LIMIT: Final = 4000
 _BYTES: Final = "application/octet-stream"
 
 
@@ -23,6 +24,8 @@ class Pickler(Query):
 
     #: Its major and minor version, such as 3.11.
     python: Annotated[str, Field(pattern=r"^3\.[0-9]{1,2}$")]
+    #: The packages its functions import: requirements, one a line.
+    packages: Annotated[str, Field(max_length=PACKAGES_LIMIT)] = ""
 
 
 @blueprint.post("/functions")
@@ -34,7 +37,9 @@ def publish() -> Response:
         raise Problem(415, f"the body is {request.mimetype or 'unnamed'}, expected {_BYTES}", field="Content-Type")
     request.max_content_length = SHARED_LIMIT_BYTES
     shared = request.get_data(cache=False)
-    name, published = service().functions.publish(int(asked.python.partition(".")[2]), shared)
+    name, published = service().functions.publish(
+        int(asked.python.partition(".")[2]), shared, asked.packages.splitlines()
+    )
     if published.changed:
         auditing.note("job_types.publish", {"job_type": name, "version": published.version}, rows=1)
     return answer({"job_type": name, "version": published.version, "changed": published.changed})

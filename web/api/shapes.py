@@ -233,6 +233,8 @@ class Settings(Open):
     max_jobs_per_worker: int
     exclusive: bool
     python: str
+    #: Names the packages its folder asks for; empty: none.
+    environment: str
 
 
 class Version(Open):
@@ -329,6 +331,18 @@ class Diff(Shape):
 # ---------------------------------------------------------------------------------------------------------- machines
 
 
+class Environment(Shape):
+    """The packages of one lock on one machine; null is what is not known yet."""
+
+    digest: str
+    python: str
+    state: Literal["building", "ready", "failed"]
+    size_bytes: int | None
+    used_at: Time | None
+    job_types: list[str]
+    why: str | None
+
+
 class Machine(Open):
     """One machine as last seen; null is what is not known yet."""
 
@@ -340,6 +354,7 @@ class Machine(Open):
     state: State
     text: str
     fingerprint: str
+    environments: list[Environment]
     assigned: int
     running: int
     platform: str
