@@ -93,8 +93,8 @@ def _say_found(path: Path, found: "Found") -> None:
         note(f"  job.yml: {name} {value}")
     if found.has_return_main:
         note("  return_main.py stays on the server")
-    if found.has_requirements:
-        note("  requirements.txt: its packages must be there already; --python PATH names an interpreter that has them")
+    if found.settings.environment:
+        note("  its packages are installed first, for this one try")
 
 
 def _say_printed(text: str) -> None:

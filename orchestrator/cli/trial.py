@@ -14,24 +14,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from inventory.machine import Machine
-from jobs import folders, outcomes, pythons, settings
+from jobs import folders, outcomes, packages, pythons, settings
 from jobs.errors import InvalidInput
 from jobs.folders import Part
 from jobs.model import JobSettings, JobVersion, PendingReturn, ReportAnswer
 from jobs.outcomes import Outcome
 from jobs.status import Reason
-from orchestrator import deploy
+from orchestrator import config, deploy, timing
 from orchestrator.cli.shell import JobFailed, Wrong
+from orchestrator.equip import CannotEquip, Wanted, equip
 from orchestrator.errors import NodeUnfit, NodeUnreachable
 from orchestrator.events import MachineEvent, RunnerGone, Trouble
 from orchestrator.local import LocalTransport
 from orchestrator.site import Site
 from orchestrator.stream import RunnerStream, StreamTerms
+from orchestrator.workshop import Workshop
 from remote_runner import bundle, digest
 from remote_runner.protocol import LOG_WINDOW_BYTES, Assignment, Record, Version
 
@@ -58,7 +60,6 @@ class Found:
     files: int
     size_bytes: int
     has_return_main: bool
-    has_requirements: bool
 
     @property
     def whole(self) -> Path:
@@ -73,7 +74,8 @@ class Found:
         """What its job.yml says that is not the default."""
         plain = JobSettings()
         names = [field.name for field in fields(JobSettings)]
-        given = {name: getattr(self.settings, name) for name in names}
+        said = settings.read_file(self.whole)
+        given = {name: getattr(said, name) for name in names}
         return {
             name.removesuffix("_s"): ", ".join(value) if isinstance(value, Mapping) else str(value)
             for name, value in given.items()
@@ -140,7 +142,6 @@ def _found(path: Path, scratch: Path) -> Found:
         files=len(sent),
         size_bytes=sum(file.stat().st_size for file in sent),
         has_return_main=folders.has_return_main(whole),
-        has_requirements=(whole / "requirements.txt").is_file(),
     )
 
 
@@ -154,10 +155,13 @@ def run(found: Found, given: Mapping[str, Any], python: str | None, *, printed: 
     try:
         _check_python(transport, site.python, found.settings.python)
         version = _send(transport, site, found)
+        _install(transport, site, found)
         with _Runner(machine, site, transport, printed, said) as runner:
             return _trial(runner.work(version, json.dumps(given)), site.root, found.path)
     except (NodeUnfit, NodeUnreachable) as error:
         raise JobFailed(f"it cannot run here: {error}") from error
+    except CannotEquip as error:
+        raise JobFailed(f"its packages cannot be installed: {error.why}") from error
     finally:
         transport.run(site.command("purge", "--root", site.root), timeout_s=PURGE_TIMEOUT_S)
         transport.close()
@@ -184,8 +188,20 @@ def _send(transport: LocalTransport, site: Site, found: Found) -> Version:
         dict(found.settings.env),
         found.settings.fresh_process,
         found.settings.max_jobs_per_worker,
-        "",
+        found.settings.environment,
     )
+
+
+def _install(transport: LocalTransport, site: Site, found: Found) -> None:
+    """What its folder names, from where this account's pip takes packages."""
+    lock = packages.read(found.whole)
+    if lock.lines:
+        equip(transport, site, _workshop(found), Wanted(lock.digest, lock.lines, {}))
+
+
+def _workshop(found: Found) -> Workshop:
+    """With the wheels and the index of the server that lives in this account's home, if one does."""
+    return replace(timing.of_packages(config.load_if_there()), cache=found.scratch / "cache")
 
 
 class _Runner:
@@ -289,14 +305,21 @@ class _Log:
 
 def call_return_main(found: Found, return_data: str) -> Called:
     """Call return_main as the server does: in a process of its own, in a lasting folder's stead."""
+    from orchestrator.home_environments import HomeEnvironments
     from orchestrator.return_warm import ReturnFailed, ReturnProcess, show_entries
 
     server, cwd, log = found.scratch / "server", found.scratch / "returns", found.scratch / "return_main.log"
     folders.part(found.whole, server, Part.SERVER, NUMBER, time.time())
     show_entries(server, cwd)
     before = set(cwd.rglob("*"))
-    process = ReturnProcess(_version(found), server, cwd, log)
-    error = ""
+    version, error = _version(found), ""
+    home = HomeEnvironments(found.scratch / "home", bundle.build(found.scratch / "bundle").path, _workshop(found))
+    try:
+        lines = packages.read(found.whole).lines
+        installed = home.of(version, lambda: lines, threading.Event())
+    except CannotEquip as failed:
+        return Called(f"its packages cannot be installed: {failed.why}", "", [])
+    process = ReturnProcess(version, server, cwd, log, packages=installed)
     try:
         process.call(PendingReturn(JOB, ATTEMPT, found.path.name, NUMBER, return_data, 1), threading.Event())
     except ReturnFailed as failed:
