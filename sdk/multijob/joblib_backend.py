@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import requests.exceptions
+import urllib3.exceptions
 from joblib import register_parallel_backend
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
 
@@ -18,6 +20,9 @@ from .executor import Executor
 from .future import FunctionFuture
 
 NAME = "multijob"
+#: Sent along with every call. scikit-learn hands over the warning filters of this process, and those name classes of
+#: what our client imports.
+_BY_VALUE = (remote_parts, requests.exceptions, urllib3.exceptions)
 
 
 class MultiJobBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
@@ -42,7 +47,7 @@ class MultiJobBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._client = client or Client()
-        self._options = {**options, "by_value": [*by_value, remote_parts]}
+        self._options = {**options, "by_value": [*by_value, *_BY_VALUE]}
         self._executor: Executor | None = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
