@@ -96,7 +96,7 @@ def _send_tools(transport: Transport, site: Site, shop: Workshop, seen: Mapping[
     uv = shop.uv(str(seen.get("platform")))
     if uv is not None:
         paths["uv"] = f"{_send(transport, site, 'tools', uv, seen)}/uv"
-    pip = shop.pip() if uv is None and not seen.get("has_uv") else None
+    pip = shop.pip()  # also beside a uv, which may not run there after all
     if pip is not None:
         wheel = next(pip.source.iterdir()).name
         paths["pip"] = f"{_send(transport, site, 'tools', pip, seen)}/{wheel}"

@@ -63,7 +63,7 @@ class HomeEnvironments:
         uv, pip = self._shop.uv(own_platform()), self._shop.pip()
         if uv is not None:
             spec["uv"] = str(uv.source / "uv")
-        elif pip is not None:
+        if pip is not None:
             spec["pip"] = str(next(pip.source.iterdir()))
         if self._shop.wheelhouse() is not None:
             spec["wheels"] = str(self._shop.wheels)

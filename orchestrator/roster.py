@@ -285,15 +285,16 @@ class Member:
 
     def seat(self) -> Seat:
         """A working copy for the scheduler."""
+        packages = self.equipment
         return Seat(
             machine_id=self.machine.machine_id,
             tags=self.machine.tags,
             slots=self.machine.limit_process,
             held=len(self.held),
             held_s=self.held_s,
-            ready=self.ready - self.equipment.lacking(),
-            coming=self.coming | self.equipment.coming(),
-            failed=self.failed.keys() | self.equipment.resting(),
+            ready=self.ready - packages.lacking() if packages.asked else self.ready,
+            coming=self.coming | packages.coming() if packages.asked else self.coming,
+            failed=self.failed.keys() | packages.resting() if packages.asked else self.failed.keys(),
             shut=self._shut(),
             trial=set(self.tried - {WHOLE}) - self._held_types(),
             single=WHOLE in self.benches,

@@ -3,7 +3,7 @@
 Nothing here says where packages come from unless a setting does: machines ask what their own pip is configured for.
 """
 
-import ensurepip
+import importlib.util
 import platform
 import shutil
 import sys
@@ -91,7 +91,8 @@ def find_uv() -> Path | None:
 
 def find_pip_wheel() -> Path | None:
     """The newest wheel of pip there is on this machine."""
-    folders = (Path(ensurepip.__file__).parent / "_bundled", _SYSTEM_WHEELS)
+    bundled = importlib.util.find_spec("ensurepip")  # not every distribution has it
+    folders = [_SYSTEM_WHEELS, *([Path(bundled.origin).parent / "_bundled"] if bundled and bundled.origin else [])]
     wheels = [wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))]
     return wheels[-1] if wheels else None
 

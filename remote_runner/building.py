@@ -48,7 +48,6 @@ def look(root: str, spec: Mapping[str, Any]) -> Dict[str, Any]:
     return {
         "ready": row,
         "platform": "%s-%s" % (sys.platform, os.uname().machine),
-        "has_uv": _find_uv([]) is not None,
         "tools": _names(os.path.join(root, "tools")),
         "wheels": _names(os.path.join(root, "wheels")),
     }

@@ -127,10 +127,22 @@ def sweep(root: str, age_s: float, limit_bytes: int) -> List[str]:
         remove(os.path.join(folder, name))
     kept = [Kept(each["name"], each["size_bytes"], each["used_at"]) for each in rows(root)]
     removed += [name for name in choose(kept, now, age_s, limit_bytes) if _remove_unheld(folder, name)]
+    removed += _remove_words(folder, now - age_s)
     cache = os.path.join(folder, CACHE)
     if os.path.isdir(cache) and (now - os.stat(cache).st_mtime > age_s or _over(kept, cache, limit_bytes)):
         remove(cache)
         removed.append(CACHE)
+    return removed
+
+
+def _remove_words(folder: str, before: float) -> List[str]:
+    """Locks and logs of environments that never came to be, or are gone."""
+    removed = []
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if name.endswith((".lock", ".log")) and os.lstat(path).st_mtime < before:
+            os.unlink(path)
+            removed.append(name)
     return removed
 
 

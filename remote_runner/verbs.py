@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, List
 
-from remote_runner import attach, building, environment, versions
+from remote_runner import attach, environment, versions
 
 
 def run(argv: List[str]) -> int:
@@ -53,6 +53,8 @@ def _purge(options: argparse.Namespace) -> int:
 
 def _environment(options: argparse.Namespace) -> int:
     """look for an environment or build it; what it should be comes as a line of JSON on stdin"""
+    from remote_runner import building  # here, because whoever attaches should not pay for it
+
     spec = json.loads(sys.stdin.readline())
     answer = (building.look if options.act == "look" else building.build)(options.root, spec)
     sys.stdout.write(options.token)  # so that whatever a login printed before can be told apart

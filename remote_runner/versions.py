@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from remote_runner import building, digest, environment, names
+from remote_runner import digest, environment, names
 from remote_runner.folder import remove
 from remote_runner.remains import clear_remains
 
@@ -197,6 +197,8 @@ def purge(root: str) -> Dict[str, Any]:
         left = clear_remains(os.path.join(root, "run"))
         if left:
             raise Refused("%d processes of jobs cannot be ended" % len(left))
+    from remote_runner import building  # here, because whoever attaches should not pay for it
+
     left = building.end_all(root)
     if left:
         raise Refused("%d processes that install packages cannot be ended" % len(left))

@@ -102,6 +102,31 @@ def test_what_cannot_be_installed_ends_in_the_installers_words_and_holds_up_nobo
     wait.until(is_mended, timeout_s=200)
 
 
+def test_a_build_outlives_the_server_and_the_connection(
+    server: RunningServer, client: Client, hosts: Hosts, tmp_path: Path
+) -> None:
+    gate, log = tmp_path / "gate", tmp_path / "builds"
+    wheels.make_slow(server.home / "wheels", "mjslow", gate, log)
+    publish(server, client, "slow", "mjslow\n", main="import mjslow\ndef work():\n    return mjslow.SAYS\n")
+    server.job("plain", main="def work(n):\n    return {'result': n}\n")
+    client.register("plain")
+    job = client.job(client.insert("slow"))
+    wait.until(log.exists, what="the build's begin", timeout_s=200)
+    assert "building environment on node-" in wait.until(lambda: job.refresh().waiting_because, timeout_s=60)
+    assert {one["state"] for one in environments(client)} == {"building"}
+    plain = client.submit_many("plain", [{"n": n} for n in range(20)])
+    assert {row.status for row in client.results(plain, timeout_s=120)} == {3}
+    server.kill()
+    server.start()
+    for host in hosts.hosts:
+        host.cut()
+    again = server.client()
+    gate.touch()
+    assert again.job(job.id).wait(timeout_s=240).ok, again.job(job.id).error
+    assert again.job(job.id).result() == "slowly"
+    assert len(log.read_text().splitlines()) <= 2, "no machine built it twice"
+
+
 def made_at(hosts: Hosts) -> dict[str, float]:
     """When each environment on the machines was made."""
     roots = [Path(hosts.root_of(host)) for host in hosts.hosts]

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -21,6 +23,47 @@ def make(folder: Path, name: str, version: str = "1.0", *, requires: str = "", *
         for path, text in files.items():
             archive.writestr(path, text)
     return wheel
+
+
+def make_slow(folder: Path, name: str, gate: Path, log: Path) -> Path:
+    """A source package ``name`` that is built only when ``gate`` is there; each build adds a line to ``log``."""
+    backend = _BACKEND.format(name=name, gate=str(gate), log=str(log), here=Path(__file__).read_text())
+    project = f"""
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "{name}"
+version = "1.0"
+"""
+    files = {
+        "pyproject.toml": project,
+        "backend.py": backend,
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"{name}-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-1.0/{path}")
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return archive
+
+
+_BACKEND = """
+import os, time
+SOURCE = {here!r}
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    with open({log!r}, "a") as log:
+        log.write("begun\\n")
+    while not os.path.exists({gate!r}):
+        time.sleep(0.1)
+    made = {{"__name__": "wheels", "__file__": __file__}}
+    exec(SOURCE, made)
+    return made["make"](made["Path"](folder), {name!r}, **{{{name!r}: "SAYS = 'slowly'"}}).name
+"""
 
 
 def _hash(text: str) -> str:
