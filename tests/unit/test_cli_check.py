@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait
+from tests.support import wait, wheels
 from tests.support.mj import Mj
 
 MAIN = """
@@ -114,3 +114,24 @@ def test_interrupting_ends_the_job_too(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said.decode().splitlines()[-1]) == (130, "interrupted")
     wait.until(lambda: not Path("/proc", mark.read_text()).exists(), what="the job's end")
+
+
+def test_its_packages_are_installed_for_the_try(mj: Mj, tmp_path: Path) -> None:
+    wheels.make(tmp_path / "home" / "wheels", "mjtiny", mjtiny="SAYS = 'hello'\n")
+    (tmp_path / "home" / "config.yml").write_text("package_index: none\n")
+    folder = tmp_path / "asking"
+    folder.mkdir()
+    (folder / "main.py").write_text(
+        "import mjtiny\ndef work():\n    return {'result': mjtiny.SAYS, 'return_data': 1}\n"
+    )
+    (folder / "return_main.py").write_text("import mjtiny\ndef work(data):\n    print('home', mjtiny.SAYS)\n")
+    (folder / "requirements.txt").write_text("mjtiny\n")
+    done = mj("job", "check", str(folder), "--return-main")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout) == "hello"
+    assert "home hello" in done.stderr
+    (folder / "requirements.txt").write_text("mjtiny==99\n")
+    done = mj("job", "check", str(folder))
+    assert done.exit_code != 0
+    assert "its packages cannot be installed" in done.stderr
+    assert "mjtiny==99" in done.stderr

@@ -99,6 +99,31 @@ def test_one_for_each_python_and_no_new_version_of_the_same(room: Room) -> None:
     }
 
 
+def test_functions_that_name_packages_are_a_type_by_them(room: Room) -> None:
+    name, _ = room.service.functions.publish(11, wanted=["Scikit_Learn >= 1.4", "numpy"])
+    assert room.service.functions.publish(11, wanted=["numpy", "scikit-learn>=1.4"]) == (name, (0, False))
+    assert room.service.functions.publish(11, BOMB, ["numpy"])[0].startswith("_function_3_11_")
+    assert functions.takes_code(name)
+    assert len(room.service.functions.publish(99, BOMB, ["numpy"])[0]) <= 64
+    settings = room.service.current_versions()[name].settings
+    assert settings.environment
+    assert settings.python == "==3.11,>=3.8"
+    assert room.service.packages(name, 0) == ("numpy", "scikit-learn>=1.4")
+    assert room.service.packages(room.service.functions.publish(11)[0], 0) == ()
+
+
+def test_packages_of_functions_are_asked_for_over_http(room: Room, client: FlaskClient) -> None:
+    token = room.service.create_token("p", ["publish"])
+    how: dict[str, Any] = {"data": b"", "content_type": "application/octet-stream"}
+    asked = {"python": "3.11", "packages": "numpy>=1.26,<3\nscipy"}
+    made = ask(client, token, "functions", query_string=asked, **how)
+    assert made.status_code == 200
+    assert room.service.packages(made.json["job_type"], 0) == ("numpy>=1.26,<3", "scipy")
+    refused = ask(client, token, "functions", query_string={"python": "3.11", "packages": "numpy\n-e ."}, **how)
+    assert refused.status_code == 422
+    assert "packages[1]" in refused.text
+
+
 def test_a_shared_function_has_a_type_of_its_own_by_its_content(room: Room) -> None:
     name, _ = room.service.functions.publish(11, BOMB)
     assert room.service.functions.publish(11, BOMB) == (name, (0, False))
