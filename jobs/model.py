@@ -34,6 +34,8 @@ class Submission:
     priority: int = 0
     #: None: the job type's own default.
     limit_count: int | None = None
+    #: Not on any other machine that is known now; None: wherever they fit.
+    machine_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Lane(NamedTuple):
     lane_id: int
     job_type: str
     tag: str
-    #: Machines that its jobs must not go to: they failed there and were rerun elsewhere.
+    #: Machines that its jobs must not go to: they failed there and were rerun elsewhere, or are for one other only.
     avoid: frozenset[str] = frozenset()
 
 
@@ -480,6 +482,8 @@ class Action(StrEnum):
     COPY = "copy"
     DELETE = "delete"
     CLEAR = "clear"
+    #: Waiting jobs get another priority; comes with the number.
+    PRIORITY = "priority"
     #: End the waiting jobs of a type that was deleted; asked for by deleting it only.
     END_TYPE = "end_type"
 
@@ -520,6 +524,8 @@ class Operation:
     named: int | None
     #: Rerun on other machines than those that failed the job.
     elsewhere: bool
+    #: For PRIORITY: which one they get.
+    priority: int | None
     cursor: int
     upto: int
     #: How many jobs there were at the beginning, where that was known.

@@ -27,8 +27,8 @@ KEPT_S: Final = 30 * 86400.0
 PATIENCE_S: Final = 25.0
 STORE_AWAY_S: Final = 0.2
 
-#: (transaction, action, ids, elsewhere) → (what was done, ids of what was made)
-Perform = Callable[[Tx, Action, Sequence[int], bool], tuple[ActionResult, Sequence[int]]]
+#: (transaction, action, ids, elsewhere, priority) → (what was done, ids of what was made)
+Perform = Callable[[Tx, Action, Sequence[int], bool, int | None], tuple[ActionResult, Sequence[int]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +72,7 @@ class Operations:
         which: Sequence[int] | JobFilter,
         *,
         elsewhere: bool = False,
+        priority: int | None = None,
         total: int | None = None,
         author: Author | None = None,
     ) -> Operation:
@@ -80,7 +81,9 @@ class Operations:
             if len(operations.running(conn)) >= RUNNING_LIMIT:
                 raise Conflict(f"{RUNNING_LIMIT} operations run already; wait for some of them, or stop some")
         return self._store.write(
-            lambda tx: self.begin_in(tx, action, which, elsewhere=elsewhere, total=total, author=author)
+            lambda tx: self.begin_in(
+                tx, action, which, elsewhere=elsewhere, priority=priority, total=total, author=author
+            )
         )
 
     def begin_in(
@@ -90,6 +93,7 @@ class Operations:
         which: Sequence[int] | JobFilter,
         *,
         elsewhere: bool = False,
+        priority: int | None = None,
         total: int | None = None,
         author: Author | None = None,
     ) -> Operation:
@@ -100,6 +104,7 @@ class Operations:
             action=action,
             filter=chosen,
             elsewhere=elsewhere,
+            priority=priority,
             upto=browse.last_id(tx.conn),
             total=total if chosen.ids is None else len(set(chosen.ids)),
             who=author.who,
@@ -184,7 +189,7 @@ class Operations:
             if not operations.move(tx, found, cursor, now):
                 return
             still = browse.still(tx.conn, chosen, ids)
-            result, made = self._perform(tx, found.action, still, found.elsewhere)
+            result, made = self._perform(tx, found.action, still, found.elsewhere, found.priority)
             operations.count(tx, _after(found, result, made, now if last else None))
 
         self._store.write(do)

@@ -33,6 +33,8 @@ class Checked(NamedTuple):
     tag: str
     rank: int
     limit_count: int
+    #: Machines that are not asked; they are no part of what was submitted, only of where it may go.
+    avoid: frozenset[str]
     #: Over all of the above; two submissions with the same are the same. Empty without an idempotency key.
     body_sha256: str
 
@@ -46,7 +48,9 @@ class Wanted(NamedTuple):
     limit: int
 
 
-def check(submission: Submission, settings: JobSettings, key: str | None, *, today: str) -> Checked:
+def check(
+    submission: Submission, settings: JobSettings, key: str | None, *, today: str, avoid: frozenset[str] = frozenset()
+) -> Checked:
     """The submission with the job type's defaults filled in."""
     tag = settings.tag if submission.tag is None else check_label("tag", submission.tag)
     limit = settings.limit_count if submission.limit_count is None else submission.limit_count
@@ -55,11 +59,17 @@ def check(submission: Submission, settings: JobSettings, key: str | None, *, tod
         inputs=_check_inputs(submission.inputs),
         batch=check_label("batch", submission.batch) or today,
         tag=tag,
-        rank=-check_number("priority", submission.priority, -PRIORITY_LIMIT, PRIORITY_LIMIT),
+        rank=-check_priority(submission.priority),
         limit_count=check_number("limit_count", limit, 0, LIMIT_COUNT_LIMIT),
+        avoid=avoid,
         body_sha256="",
     )
     return checked if key is None else checked._replace(body_sha256=_digest(_check_key(key), submission, checked))
+
+
+def check_priority(priority: object) -> int:
+    """A priority that a job may have."""
+    return check_number("priority", priority, -PRIORITY_LIMIT, PRIORITY_LIMIT)
 
 
 def check_number(field: str, number: object, least: int, most: int) -> int:
@@ -78,6 +88,7 @@ def _check_key(key: object) -> str:
 def _digest(_key: str, submission: Submission, checked: Checked) -> str:
     # The batch as it was given: "today" must not turn a repeat after midnight into another body.
     head = [checked.job_type, submission.batch, checked.tag, checked.rank, checked.limit_count, len(checked.inputs)]
+    head += [submission.machine_id] if submission.machine_id is not None else []
     digest = hashlib.sha256(json.dumps(head).encode())
     digest.update("\0".join(checked.inputs).encode())
     return digest.hexdigest()

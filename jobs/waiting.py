@@ -48,7 +48,8 @@ def because(
         return WaitingBecause(WaitCode.NO_TAG, f"no machine carries the tag {wish.tag!r}")
     carrying = [machine for machine in carrying if machine.machine_id not in wish.avoid]
     if not carrying:
-        text = f"it was rerun elsewhere, and all machines that suit it failed it: {', '.join(sorted(wish.avoid))}"
+        avoided = ", ".join(sorted(wish.avoid))
+        text = f"it must not go to {avoided} (they failed it, or it was asked for on one other), and none else suits it"
         return WaitingBecause(WaitCode.ALL_AVOIDED, f"{text}; rerun it plainly, or add a machine")
     carrying = [machine for machine in carrying if not machine.python or suits(python, machine.python)]
     if not carrying:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from jobs import submitting
 from jobs.doors.desk import Desk
 from jobs.model import Action, ActionResult, Copied, JobFilter, Operation
 from jobs.operations import PATIENCE_S, Author, Operations, named
@@ -69,33 +70,44 @@ class Actions(Desk):
         """Empty the results and keep the rest; unfinished jobs are skipped."""
         return self.act(Action.CLEAR, which).result
 
+    def prioritise(self, which: Sequence[int] | JobFilter, priority: int) -> ActionResult:
+        """Waiting jobs get this priority; others are skipped. Raises InvalidInput."""
+        return self.act(Action.PRIORITY, which, priority=submitting.check_priority(priority)).result
+
     def act(
         self,
         action: Action,
         which: Sequence[int] | JobFilter,
         *,
         elsewhere: bool = False,
+        priority: int | None = None,
         author: Author | None = None,
         wait_s: float = PATIENCE_S,
     ) -> Acted:
         """Do it, and wait for its end; beyond ``wait_s`` it goes on by itself, and what is done so far is told."""
         chosen = named(which)
         if chosen.ids is not None and len(set(chosen.ids)) <= 1:
-            result, made = self._store.write(lambda tx: self._on_one(tx, action, chosen, elsewhere))
+            result, made = self._store.write(lambda tx: self._on_one(tx, action, chosen, elsewhere, priority))
             return Acted(result, list(made), None)
-        begun = self.operations.begin(action, chosen, elsewhere=elsewhere, author=author)
+        begun = self.operations.begin(action, chosen, elsewhere=elsewhere, priority=priority, author=author)
         return Acted.of(self.operations.carry_on(begun, wait_s))
 
-    def _on_one(self, tx: Tx, action: Action, chosen: JobFilter, elsewhere: bool) -> tuple[ActionResult, Sequence[int]]:
+    def _on_one(
+        self, tx: Tx, action: Action, chosen: JobFilter, elsewhere: bool, priority: int | None
+    ) -> tuple[ActionResult, Sequence[int]]:
         ids = browse.still(tx.conn, chosen, list(chosen.ids or ()))
-        return self._perform(tx, action, ids, elsewhere)
+        return self._perform(tx, action, ids, elsewhere, priority)
 
     def _perform(
-        self, tx: Tx, action: Action, ids: Sequence[int], elsewhere: bool
+        self, tx: Tx, action: Action, ids: Sequence[int], elsewhere: bool, priority: int | None
     ) -> tuple[ActionResult, Sequence[int]]:
         """Do it to these; (what was done, the ids of copies)."""
         if action == Action.COPY:
             return self._copy(tx, ids)
+        if action == Action.PRIORITY:
+            result, lanes = actions.prioritise(tx, ids, priority or 0)
+            self._tell_lanes(tx, lanes)
+            return result, ()
         return self._changed(tx, action, ids, elsewhere), ()
 
     def _copy(self, tx: Tx, ids: Sequence[int]) -> tuple[ActionResult, Sequence[int]]:

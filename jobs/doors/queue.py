@@ -7,9 +7,10 @@ from typing import Any
 
 from jobs import outcomes, rules, submitting
 from jobs.doors.desk import Desk
+from jobs.errors import InvalidInput
 from jobs.model import AttemptKey, Candidate, Claimed, Lane, OpenAttempt, Pick, ReportAnswer, Submission, Submitted
 from jobs.status import Reason
-from jobs.store import Tx, attempts, queue, submissions
+from jobs.store import Tx, attempts, machines, queue, submissions
 from remote_runner.protocol import Record
 
 
@@ -23,8 +24,16 @@ class Queue(Desk):
         Raises InvalidInput, UnknownJobType, Conflict, StoreUnavailable.
         """
         settings = self._library.current(submission.job_type).settings
-        checked = submitting.check(submission, settings, key, today=self._today())
+        avoid = frozenset() if submission.machine_id is None else self._all_but(submission.machine_id)
+        checked = submitting.check(submission, settings, key, today=self._today(), avoid=avoid)
         return self._store.write(lambda tx: self._submit(tx, checked, key))
+
+    def _all_but(self, machine_id: str) -> frozenset[str]:
+        with self._store.read() as conn:
+            known = {machine.machine_id for machine in machines.everyone(conn)}
+        if machine_id not in known:
+            raise InvalidInput("machine_id", f"there is no machine {machine_id}; GET /api/v1/machines lists them")
+        return frozenset(known - {machine_id})
 
     def _submit(self, tx: Tx, checked: submitting.Checked, key: str | None) -> Submitted:
         now = self._clock()

@@ -1,4 +1,5 @@
-"""What people do to many jobs: kill, rerun, copy, delete, clear (T9, T10, T15 to T17), under the guards of each row.
+"""What people do to many jobs: kill, rerun, copy, delete (T9, T10, T15 to T17), clear, give another priority,
+under the guards of each row.
 
 Each function takes the ids of one piece and runs in one transaction: reads their rows, sorts them into those it may
 change and those it skips, and changes the first with one statement.
@@ -14,7 +15,7 @@ from sqlalchemy import delete as sql_delete
 
 from jobs.model import Action, ActionResult, AttemptKey, Census, JobFilter
 from jobs.status import TERMINAL, Reason, Status
-from jobs.store import failures, queue, schema
+from jobs.store import events, failures, queue, schema
 from jobs.store.bulk import Bulk
 from jobs.store.tx import Tx
 
@@ -38,6 +39,7 @@ class _Row(NamedTuple):
     return_count: float
     spend_s: float
     updated_at: float
+    lane_id: int
 
 
 _LOAD = (
@@ -54,6 +56,7 @@ _LOAD = (
         _J.return_count,
         _J.spend_s,
         _J.updated_at,
+        _J.lane_id,
     )
     .where(_J.id.in_(bindparam("ids", expanding=True)))
     .order_by(_J.id)
@@ -74,6 +77,7 @@ _FITS: Final[Mapping[Action, Callable[[Census], bool]]] = {
     Action.COPY: lambda _: True,
     Action.DELETE: lambda at: at.status != Status.RUNNING and not at.returning_now,
     Action.CLEAR: lambda at: at.status in TERMINAL,
+    Action.PRIORITY: lambda at: at.status == Status.WAITING,
     Action.END_TYPE: lambda at: at.status == Status.WAITING,
 }
 
@@ -297,6 +301,31 @@ def clear(tx: Tx, ids: Sequence[int], now: float) -> ActionResult:
         tx.conn.execute(_CLEAR_ATTEMPTS, these)
     _touch(tx, finished, now)
     return _result(rows, finished)
+
+
+# ----------------------------------------------------------------------------------------------------------- priority
+
+_RANK = (
+    update(schema.jobs)
+    .where(_J.id.in_(bindparam("ids", expanding=True)), _J.status == int(Status.WAITING))
+    .values(rank=bindparam("to_rank"))
+)
+
+
+def prioritise(tx: Tx, ids: Sequence[int], priority: int) -> tuple[ActionResult, dict[int, int]]:
+    """Waiting jobs get this priority; (what was done, {lane: a priority above all that it had and has}).
+
+    This is no move, so its time stays. The priority told makes whoever keeps the head of a lane look at it anew.
+    """
+    rows = _load(tx, ids)
+    waiting = [row for row in rows if row.status == Status.WAITING]
+    lanes: dict[int, int] = {}
+    if waiting:
+        tx.conn.execute(_RANK, {"ids": [row.job_id for row in waiting], "to_rank": -priority})
+        tx.happened(events.JOBS)
+    for row in waiting:
+        queue.higher(lanes, {row.lane_id: max(priority, -row.rank) + 1})
+    return _result(rows, waiting), lanes
 
 
 # -------------------------------------------------------------------------------------------------------------- tools

@@ -23,6 +23,7 @@ class Wanted:
     action: Action
     filter: JobFilter
     elsewhere: bool
+    priority: int | None
     upto: int
     total: int | None
     who: str
@@ -38,6 +39,7 @@ def begin(tx: Tx, wanted: Wanted, now: float) -> Operation:
         "ids": None if ids is None else json.dumps(sorted(set(ids)), separators=(",", ":")),
         "named": None if ids is None else len(set(ids)),
         "elsewhere": wanted.elsewhere,
+        "priority": wanted.priority,
         "cursor": -1,
         "upto": wanted.upto,
         "total": wanted.total,
@@ -147,6 +149,7 @@ def _operation(row: schema.AnyRow) -> Operation:
         filter=filters.load(json.loads(row.filter)),
         named=row.named,
         elsewhere=bool(row.elsewhere),
+        priority=row.priority,
         cursor=row.cursor,
         upto=row.upto,
         total=row.total,

@@ -47,7 +47,7 @@ def append(tx: Tx, checked: Checked, now: float) -> tuple[int, Submitted]:
     """Store the jobs of a submission as waiting; (their lane, what to answer)."""
     count = len(checked.inputs)
     cursor = tx.next_number("done") - 1
-    lane = lane_of(tx, checked.job_type, checked.tag)
+    lane = lane_of(tx, checked.job_type, checked.tag, checked.avoid)
     first = tx.take_numbers("job", count)
     same = (lane, checked.job_type, checked.tag, checked.batch, checked.rank, checked.limit_count)
     last = (lane, now, now)

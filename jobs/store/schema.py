@@ -208,6 +208,8 @@ operations = Table(
     Column("ids", Body),
     Column("named", Integer),
     Column("elsewhere", Boolean, nullable=False),
+    # For a change of priority: to which.
+    Column("priority", Integer),
     # Jobs up to ``cursor`` are done with; those after ``upto`` came later and are not meant.
     Column("cursor", BigInteger, nullable=False),
     Column("upto", BigInteger, nullable=False),

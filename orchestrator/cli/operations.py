@@ -24,6 +24,7 @@ DONE_WORDS: Final = {
     "copy": "copied",
     "delete": "deleted",
     "clear": "emptied",
+    "priority": "given another priority:",
 }
 
 COLUMNS: Final = (

@@ -20,7 +20,7 @@ IDS_SIZE = 50_000
 LOOK_S = 0.05
 LOOK_LIMIT_S = 2.0
 #: What is the same when it is done twice, so that it may be asked for again when an answer did not come.
-REPEATABLE = frozenset({"kill", "delete", "clear"})
+REPEATABLE = frozenset({"kill", "delete", "clear", "priority"})
 
 #: As ``Jobs``, or nothing where filters say which.
 Which = Union[Jobs, None]

@@ -291,3 +291,20 @@ def test_the_inputs_of_a_thousand_jobs_are_not_mixed_up(room: Room) -> None:
     jobs = room.submit(1000)
     inputs = {one.job_id: json.loads(one.input)["args"] for one in room.claim(*reversed(jobs))}
     assert inputs == {job: [n] for n, job in enumerate(jobs)}
+
+
+def test_a_job_for_one_machine_goes_to_no_other(room: Room) -> None:
+    with pytest.raises(InvalidInput, match="no machine m1"):
+        room.service.submit(submission(machine_id="m1"))
+    room.service.put_machines([MachineView(machine_id=name, state=MachineState.READY) for name in "abc"]).result(10)
+    done = room.service.submit(submission(machine_id="b"), key="k")
+    assert room.service.job(done.first_id).avoid == {"a", "c"}
+    (lane,) = room.service.lanes()
+    assert lane.avoid == {"a", "c"}
+    assert room.service.submit(submission(machine_id="b"), key="k") == done
+    with pytest.raises(Conflict):
+        room.service.submit(submission(machine_id="a"), key="k")
+    tagged = room.service.submit(submission(machine_id="b", tag="gpu"))
+    because = room.service.job(tagged.first_id).waiting
+    assert because is not None
+    assert because.code == WaitCode.NO_TAG

@@ -148,3 +148,32 @@ def test_what_waits_and_the_history(room):
     hours = room.client.get("/api/v1/history?hours=3").json["hours"]
     assert [len(hour["rows"]) for hour in hours] == [0, 0, 1]
     assert room.client.get("/api/v1/history?hours=3&job_type=mail").json["hours"][-1]["rows"] == []
+
+
+def test_waiting_jobs_get_another_priority_and_the_head_of_their_lane_is_looked_at_anew(room):
+    jobs = room.submit(3, batch="b")
+    room.claim(jobs[0])
+    told = []
+    room.service.on_submitted = told.append
+    answer = bulk(room, action="priority", priority=7, filter={"batch": "b"}, wait_s=20).json
+    assert (answer["changed"], answer["skipped"], answer["priority"]) == (2, {"running": 1}, 7)
+    assert [room.service.job(job).job.priority for job in jobs] == [0, 7, 7]
+    assert told == [{1: 8}]
+    assert room.service.prioritise(jobs[1:2], -3).changed == 1
+    assert told[1:] == [{1: 8}]  # it may stand at the head with what it had
+    assert [head.job_id for head in room.service.heads([1], 10)[1]] == [jobs[2], jobs[1]]
+
+
+@pytest.mark.parametrize("body", [{"action": "priority"}, {"action": "kill", "priority": 1}, {"priority": 10**7}])
+def test_a_priority_goes_with_its_action_and_within_bounds(room, body):
+    room.submit(1)
+    answer = bulk(room, ids=[1], **{"action": "priority", **body})
+    assert answer.status_code == 422
+
+
+def test_an_operation_goes_on_with_its_priority_after_a_restart(room):
+    room.submit(MANY)
+    begun = bulk(room, action="priority", priority=5, filter={"job_type": "crawl"}, wait_s=0).json
+    again = Operations(room.store, room.clock, room.service.operations._perform)
+    assert again.carry_on(again.one(begun["operation_id"]), 60).changed == MANY
+    assert {one.priority for one in room.service.jobs(size=1000).jobs} == {5}

@@ -22,7 +22,7 @@ VALUES = st.recursive(
 MEMBERS = {
     "jobs": ["job_type", "batch", "tag", "priority", "limit_count", "inputs"],
     "jobs/actions": ["action", "ids"],
-    "jobs/bulk": ["action", "ids", "filter", "expect", "dry_run", "wait_s", "elsewhere"],
+    "jobs/bulk": ["action", "ids", "filter", "expect", "dry_run", "wait_s", "elsewhere", "priority"],
     "job_types/new_job/rollback": ["version"],
     "results": ["ids", "batch", "cursor", "limit"],
     "session": ["code", "token"],

@@ -130,7 +130,16 @@ def test_it_takes_what_the_views_take(house):
         "after",
     }
     bulk = paths["/api/v1/jobs/bulk"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(bulk["properties"]) == {"action", "filter", "ids", "expect", "dry_run", "wait_s", "elsewhere"}
+    assert set(bulk["properties"]) == {
+        "action",
+        "filter",
+        "ids",
+        "expect",
+        "dry_run",
+        "wait_s",
+        "elsewhere",
+        "priority",
+    }
     assert bulk["additionalProperties"] is False
     submit = paths["/api/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(submit["required"]) == {"job_type", "inputs"}

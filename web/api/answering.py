@@ -142,6 +142,7 @@ def of_operation(found: Operation) -> dict[str, Any]:
         "filter": filters.words(found.filter),
         "named": found.named,
         "elsewhere": found.elsewhere,
+        "priority": found.priority,
         "total": found.total,
         "matched": found.matched,
         "changed": found.changed,
@@ -167,6 +168,7 @@ def of_version(version: JobVersion) -> dict[str, Any]:
         "has_return_main": version.has_return_main,
         "size_bytes": version.size_bytes,
         "created_at": version.created_at,
+        "folder": version.folder,
         "settings": {
             "timeout_s": settings.timeout_s,
             "return_timeout_s": settings.return_timeout_s,

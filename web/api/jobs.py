@@ -13,6 +13,7 @@ from jobs.errors import Conflict, InvalidInput
 from jobs.model import Action, Job, JobFilter, Note, Page, Place, Sort, Submission
 from jobs.operations import Author
 from jobs.status import Status
+from jobs.submitting import PRIORITY_LIMIT
 from remote_runner.protocol import LOG_FRAME_BYTES
 from web import auditing, gate
 from web.accounts import Scope, needs
@@ -39,7 +40,7 @@ OFFSET_LIMIT: Final = 2**53
 #: A request that waits for a log looks up this often whether the attempt still runs.
 _SLICE_S: Final = 0.5
 
-ActionName = Literal["kill", "rerun", "copy", "delete", "clear"]
+ActionName = Literal["kill", "rerun", "copy", "delete", "clear", "priority"]
 
 
 class SubmissionMembers(Body):
@@ -50,6 +51,8 @@ class SubmissionMembers(Body):
     tag: str | None = None
     priority: int = 0
     limit_count: int | None = None
+    #: Only there: not on any other machine that is known now.
+    machine_id: str | None = None
 
 
 class Listing(Query):
@@ -78,11 +81,15 @@ class Doing(Body):
     action: ActionName
     #: For rerun: not on the machines that failed them.
     elsewhere: bool = False
+    #: For priority: the one that waiting jobs get.
+    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] | None = None
 
     @model_validator(mode="after")
-    def _elsewhere_is_for_rerun(self) -> Self:
+    def _fits_the_action(self) -> Self:
         if self.elsewhere and self.action != "rerun":
             raise ValueError("elsewhere is for rerun only")
+        if (self.priority is not None) != (self.action == "priority"):
+            raise ValueError("priority is the number that goes with the action priority, and with no other")
         return self
 
 
@@ -141,6 +148,7 @@ def submit() -> Response:
         tag=members.tag,
         priority=members.priority,
         limit_count=members.limit_count,
+        machine_id=members.machine_id,
     )
     submitted = service().submit(submission, key=request.headers.get("Idempotency-Key"))
     return answer({"first_id": submitted.first_id, "count": submitted.count, "cursor": submitted.cursor}, 201)
@@ -264,7 +272,8 @@ def _still_runs(asked: live.Asked) -> bool:
 def act() -> Response:
     """Kill, rerun, copy, delete or clear jobs; those the action does not fit are skipped and counted."""
     asked = body_of(Acting)
-    return answer(of_acted(done(Action(asked.action), JobFilter(ids=asked.ids), elsewhere=asked.elsewhere)))
+    chosen = JobFilter(ids=asked.ids)
+    return answer(of_acted(done(Action(asked.action), chosen, elsewhere=asked.elsewhere, priority=asked.priority)))
 
 
 @blueprint.post("/jobs/bulk")
@@ -283,7 +292,9 @@ def bulk() -> Response:
     total = None if asked.expect is None and not chosen.on_counters else service().total(chosen)
     _check_expected(asked.expect, total)
     operations = service().operations
-    begun = operations.begin(action, chosen, elsewhere=asked.elsewhere, total=total, author=author())
+    begun = operations.begin(
+        action, chosen, elsewhere=asked.elsewhere, priority=asked.priority, total=total, author=author()
+    )
     found = operations.carry_on(begun, answer_by - time.monotonic())
     _note(action, chosen, Acted.of(found))
     return answer(of_operation(found))
@@ -294,9 +305,9 @@ def _check_expected(expected: int | None, matched: int | None) -> None:
         raise Conflict(f"{matched} jobs match now, {expected} were expected; look again")
 
 
-def done(action: Action, chosen: JobFilter, *, elsewhere: bool = False) -> Acted:
+def done(action: Action, chosen: JobFilter, *, elsewhere: bool = False, priority: int | None = None) -> Acted:
     """Act, wait for the end, and write it down."""
-    acted = service().act(action, chosen, elsewhere=elsewhere, author=author())
+    acted = service().act(action, chosen, elsewhere=elsewhere, priority=priority, author=author())
     _note(action, chosen, acted)
     return acted
 

@@ -190,11 +190,13 @@ class Operation(Shape):
     """An action on many jobs, and how far it is."""
 
     operation_id: int
-    action: Literal["kill", "rerun", "copy", "delete", "clear", "end_type"]
+    action: Literal["kill", "rerun", "copy", "delete", "clear", "priority", "end_type"]
     filter: dict[str, str]
     #: How many ids were named; null where it is by filter only.
     named: int | None
     elsewhere: bool
+    #: Of a change of priority: the one that waiting jobs get.
+    priority: int | None
     total: int | None
     matched: int
     changed: int
@@ -246,6 +248,8 @@ class Version(Open):
     has_return_main: bool
     size_bytes: int
     created_at: Time
+    #: Where machines keep it, below our folder there.
+    folder: str
     settings: Settings
 
 
