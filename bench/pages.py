@@ -41,7 +41,7 @@ def main() -> None:
         Store.open(url).close()
         now = time.time()
         began = time.perf_counter()
-        _fill(home / "multijob.db", options.jobs, options.batches, now)
+        fill(home / "multijob.db", options.jobs, options.batches, now)
         _say("fill", jobs=options.jobs, seconds=round(time.perf_counter() - began, 1))
         store = Store.open(url)
         try:
@@ -65,7 +65,7 @@ def _say(what: str, **facts: object) -> None:
 # ------------------------------------------------------------------------------------------------------------ filling
 
 
-def _fill(path: Path, count: int, batches: int, now: float) -> None:
+def fill(path: Path, count: int, batches: int, now: float) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as conn:
         conn.execute("PRAGMA synchronous=OFF")
         conn.execute("BEGIN")
