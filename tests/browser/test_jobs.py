@@ -1,8 +1,11 @@
 """Jobs on the page: filters in the address, pages, choices, actions with their exact count, and one job's insides."""
 
+import csv
+import io
+import json
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.seeing import go
 from tests.support import sights, wait
@@ -127,8 +130,16 @@ def test_a_result_that_is_a_picture_looks_like_one(signed_in: Page, api: Api) ->
     expect(frame.locator("td").nth(1)).to_have_text("0")
     assert "allow-scripts" not in (signed_in.locator("iframe").get_attribute("sandbox") or "")
     assert frame.locator("script").count() == 0
+    assert frame.locator("img, a[href], form, iframe, style, meta[http-equiv]").count() == 0
+    signed_in.get_by_text("PNG", exact=True).click()
+    assert picture.evaluate("async (one) => { await one.decode(); return one.naturalWidth }") == 1
+    signed_in.get_by_text("MARKDOWN", exact=True).click()
+    expect(frame.locator("h1")).to_contain_text("Squares of <b>")
+    expect(frame.locator("td").nth(1)).to_have_text("9")
     signed_in.get_by_text("CSV", exact=True).click()
     expect(signed_in.get_by_role("cell", name="4", exact=True)).to_be_visible()
+    expect(signed_in.get_by_role("cell", name="<img src=x onerror=alert(1)>")).to_be_visible()
+    assert signed_in.locator("img[src=x]").count() == 0
     signed_in.get_by_text("JSON", exact=True).click()
     expect(signed_in.get_by_role("tabpanel", name="Result").locator(".tree")).to_contain_text(HOSTILE[:20])
     assert "taken" not in signed_in.title()
@@ -165,3 +176,86 @@ def test_new_jobs_appear_without_a_reload(signed_in: Page, api: Api) -> None:
     sights.send(api, "crawl", "appearing", [{"url": "a"}])
     expect(signed_in.locator("tr[data-job]")).to_have_count(1, timeout=15_000)
     expect(signed_in.locator("tr[data-job]")).to_contain_text("done", timeout=60_000)
+
+
+def _choose(page: Page, menu: str, item: str) -> None:
+    """From a menu that opens below its button."""
+    page.get_by_role("button", name=menu, exact=True).click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def test_a_view_is_kept_chosen_and_forgotten(signed_in: Page) -> None:
+    go(signed_in, "/all_job?batch=news&status=failed&size=20", "Jobs")
+    _choose(signed_in, "Views", "Keep this view")
+    signed_in.get_by_role("dialog").get_by_label("Name of the view").fill("Broken news")
+    signed_in.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(signed_in.get_by_role("button", name="Broken news", exact=True)).to_be_visible()
+    go(signed_in, "/all_job", "Jobs")
+    signed_in.reload()
+    signed_in.get_by_role("button", name="Views", exact=True).click()
+    signed_in.get_by_role("menuitem", name="Broken news").get_by_text("Broken news").click()
+    expect(signed_in).to_have_url(re.compile(r"batch=news.*status=failed|status=failed.*batch=news"))
+    expect(signed_in.locator("tr[data-job]")).to_have_count(8)
+    signed_in.get_by_role("button", name="Broken news", exact=True).click()
+    signed_in.get_by_role("button", name="Forget the view Broken news").click()
+    expect(signed_in.get_by_role("button", name="Views", exact=True)).to_be_visible()
+
+
+def test_waiting_jobs_get_another_priority(signed_in: Page, api: Api) -> None:
+    wanted = [{"args": [], "kwargs": {"url": "a"}}] * 3
+    first = api("POST", "jobs", job_type="crawl", batch="later", tag="nobody-has-this", inputs=wanted)["first_id"]
+    go(signed_in, "/all_job?batch=later", "Jobs")
+    expect(signed_in.locator("tr[data-job]")).to_have_count(3)
+    signed_in.get_by_role("checkbox", name="Choose this page").check()
+    signed_in.get_by_role("button", name="Choose all 3 that match").click()
+    signed_in.get_by_role("toolbar").get_by_role("button", name="Priority").click()
+    dialog = signed_in.get_by_role("dialog", name="Change the priority")
+    expect(dialog).to_contain_text("3 waiting jobs get this priority")
+    dialog.get_by_label("Priority").fill("12")
+    dialog.locator("[data-test=bulk-run]").click()
+    expect(dialog).to_contain_text("3 jobs have the new priority")
+    assert [api("GET", f"jobs/{first + n}")["priority"] for n in range(3)] == [12, 12, 12]
+    api("POST", "jobs/bulk", action="kill", filter={"batch": "later"})
+
+
+def test_what_is_chosen_or_matches_is_exported(signed_in: Page) -> None:
+    go(signed_in, "/all_job?batch=news", "Jobs")
+    with signed_in.expect_download() as download:
+        _choose(signed_in, "Export", "CSV")
+    table = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert len(table) == 40
+    assert sum("no route to host" in row["error"] for row in table) == 8
+    signed_in.locator("tr[data-job] input[type=checkbox]").nth(0).check()
+    signed_in.locator("tr[data-job] input[type=checkbox]").nth(1).check()
+    with signed_in.expect_download() as download:
+        signed_in.get_by_role("toolbar").get_by_role("button", name="JSONL").click()
+    rows = [json.loads(line) for line in download.value.path().read_text().splitlines()]
+    assert len(rows) == 2
+    assert {row["status"] for row in rows} <= {"done", "failed"}
+    assert all(row["result"] or row["error"] for row in rows)
+
+
+def test_why_a_job_waits_and_what_it_said_stand_in_its_row(signed_in: Page, api: Api) -> None:
+    def told(route: Route) -> None:
+        answer = route.fetch()
+        page = answer.json()
+        for job in page["jobs"]:
+            job["excerpt"] = HOSTILE
+            job |= {"status": 0, "reason": "", "waiting_because": {"code": "no_tag", "text": "no machine carries it"}}
+        page["jobs"][0] |= {"status": 1, "progress": {"n": 3, "total": 4, "eta_s": 5, "at": 1}}
+        route.fulfill(response=answer, json=page)
+
+    signed_in.route("**/api/v1/jobs?*", told)
+    go(signed_in, "/all_job?batch=charts,hostile", "Jobs")
+    expect(signed_in.get_by_role("cell", name="No machine carries its tag").first).to_contain_text("<script>alert(2)")
+    expect(signed_in.get_by_role("img", name="3 / 4, 5 s left")).to_be_visible()
+    assert signed_in.locator("img[src=x]").count() == 0
+
+
+def test_the_command_on_the_machine_does_what_the_attempt_did(signed_in: Page, api: Api) -> None:
+    job = api("GET", "jobs?batch=news&status=done")["jobs"][0]
+    go(signed_in, f"/all_job/{job['id']}?tab=input", f"Job {job['id']}")
+    block = signed_in.get_by_role("tabpanel", name="Input").locator("pre", has_text="python3 -B")
+    expect(block).to_contain_text("/versions/crawl/0-")
+    url = api("GET", f"jobs/{job['id']}")["input"]["kwargs"]["url"]
+    expect(block).to_contain_text(f'work(url="{url}")')

@@ -1,13 +1,13 @@
 """Machines on the page: seen as they are, edited, paused, continued, looked over, trusted, added."""
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.seeing import go
 from tests.support.sights import Api
 
 
-def _card(page: Page, name: str) -> Locator:
-    return page.locator("article.machine").filter(has=page.get_by_role("link", name=name, exact=True))
+def _card(page: Page, machine_id: str) -> Locator:
+    return page.locator(f'article.machine[data-machine="{machine_id}"]')
 
 
 def test_the_troubled_come_first_and_say_why(signed_in: Page) -> None:
@@ -22,12 +22,20 @@ def test_name_tag_and_limit_are_edited(signed_in: Page, api: Api) -> None:
     _card(signed_in, "attic").get_by_role("button", name="Edit").click()
     dialog = signed_in.get_by_role("dialog")
     dialog.get_by_label("Display name").fill("Under the roof")
+    _refreshed(signed_in)
     dialog.get_by_label("Tag").fill("crawl，slow")
     dialog.get_by_label("Jobs at once").fill("7")
     dialog.locator("[data-test=machine-save]").click()
-    expect(_card(signed_in, "Under the roof")).to_contain_text("slow", timeout=60_000)
+    expect(_card(signed_in, "attic")).to_contain_text("Under the roof", timeout=60_000)
+    expect(_card(signed_in, "attic")).to_contain_text("slow", timeout=60_000)
     found = next(one for one in api("GET", "machines")["machines"] if one["machine_id"] == "attic")
     assert (found["name"], found["tags"], found["limit_process"]) == ("Under the roof", ["crawl", "slow"], 7)
+
+
+def _refreshed(page: Page) -> None:
+    """The page asks for the machines anew while somebody fills something in."""
+    with page.expect_response(lambda answer: answer.url.endswith("/api/v1/machines"), timeout=60_000):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_pause_and_continue_and_close(signed_in: Page) -> None:
@@ -62,3 +70,24 @@ def test_a_machine_is_added(signed_in: Page, api: Api) -> None:
     expect(dialog.locator(".steps")).to_contain_text("Network", timeout=60_000)
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).not_to_be_visible()
+
+
+def test_the_environments_of_a_machine_are_listed(signed_in: Page) -> None:
+    def told(route: Route) -> None:
+        answer = route.fetch()
+        page = answer.json()
+        built = {"digest": "0123456789abcdef", "python": "3.11.2", "size_bytes": 12_000_000, "used_at": 1_700_000_000}
+        for machine in page["machines"]:
+            machine["environments"] = [
+                built | {"state": "ready", "job_types": ["crawl"], "why": None},
+                built | {"digest": "f" * 16, "state": "failed", "job_types": [], "why": "<b>no wheel</b> for numpy"},
+            ]
+        route.fulfill(response=answer, json=page)
+
+    signed_in.route("**/api/v1/machines", told)
+    go(signed_in, "/machine_info/lab-1", "lab-1")
+    section = signed_in.locator("[data-test=environments]")
+    expect(section.get_by_role("row")).to_have_count(3)
+    expect(section).to_contain_text("Python 3.11.2 0123456789ab")
+    expect(section).to_contain_text("failed · <b>no wheel</b> for numpy")
+    expect(section.get_by_role("link", name="crawl")).to_be_visible()

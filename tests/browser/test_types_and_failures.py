@@ -76,6 +76,32 @@ def test_a_batch_shows_who_did_it_and_is_exported(signed_in: Page) -> None:
     assert len(download.value.path().read_text().splitlines()) >= 61
 
 
+def test_a_batchs_report_is_one_file_that_runs_nothing(signed_in: Page, api: Api) -> None:
+    go(signed_in, "/job_batch/hostile", "hostile")
+    with signed_in.expect_download() as download:
+        signed_in.get_by_role("button", name="Report").click()
+    assert download.value.suggested_filename == "hostile.html"
+    html = download.value.path().read_text()
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "ConnectionError: no route to host for broken &lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_a_dry_run_goes_to_the_machine_that_was_chosen(signed_in: Page, api: Api) -> None:
+    go(signed_in, "/job_type/crawl", "crawl@0")
+    signed_in.get_by_role("button", name="Dry run").click()
+    dialog = signed_in.get_by_role("dialog", name="Dry run")
+    dialog.get_by_label("url").fill("tried")
+    dialog.get_by_role("combobox", name="Machine").click()
+    signed_in.get_by_role("option", name="lab-2").click()
+    dialog.locator("[data-test=submit-run]").click()
+    expect(signed_in.locator("h1")).to_contain_text("Job ")
+    expect(signed_in.locator(".page-head")).to_contain_text("done", timeout=60_000)
+    job = api("GET", "jobs?batch=dry-run")["jobs"][0]
+    assert (job["machine_id"], job["limit_count"]) == ("lab-2", 0)
+    assert "lab-1" in api("GET", f"jobs/{job['id']}")["avoid"]
+
+
 def test_the_timeline_is_drawn(signed_in: Page) -> None:
     go(signed_in, "/timeline?last=3600", "Timeline")
     canvas = signed_in.locator("canvas")

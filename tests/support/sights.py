@@ -42,15 +42,34 @@ def work(url, depth=1):
     return {"result": {"url": url, "status": status, "depth": depth}, "count": 1}
 """
 
-CHART = """
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="60"><rect width="90" height="60" fill="red"/></svg>'
+#: A picture of one pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+CHART = (
+    f"PNG = {PNG!r}"
+    """
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="60" onload="top.document.title=1">'
+    '<script>top.document.title = "taken"</script><image href="http://127.0.0.1:9/seen"/>'
+    '<rect width="90" height="60" fill="red"/></svg>'
+)
 
 def work(name):
     rows = "".join("<tr><td>%d</td><td>%d</td></tr>" % (n, n * n) for n in range(5))
     html = "<script>document.title='taken'</script><table><tr><th>n</th><th>square</th></tr>" + rows + "</table>"
-    display = {"image/svg+xml": SVG, "text/html": html, "text/csv": "n,square\\n2,4\\n"}
+    html += "<img src='http://127.0.0.1:9/seen' onerror=alert(3)><a href='javascript:alert(4)'>here</a>"
+    html += "<style>@import 'http://127.0.0.1:9/style'</style><form action='http://127.0.0.1:9/'><button>go</button></form>"
+    html += "<iframe src='http://127.0.0.1:9/'></iframe><meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'>"
+    display = {
+        "image/svg+xml": SVG,
+        "image/png": PNG,
+        "text/html": html,
+        "text/markdown": "# Squares of <b>" + name + "</b>\\n\\n| n | square |\\n|---|---|\\n| 3 | 9 |\\n",
+        "text/csv": "n,square\\n2,4\\n<img src=x onerror=alert(1)>,=1+1\\n",
+    }
     return {"result": {"name": name, "display": display}}
 """
+)
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 

@@ -4,7 +4,9 @@ import { bundleOf, markdown, mimesOf, shownOf } from "../src/lib/display";
 import { cellOf } from "../src/lib/cells";
 import * as format from "../src/lib/format";
 import { slicesOf } from "../src/lib/home";
-import { logOf, plain, withoutLinks } from "../src/lib/log";
+import { grown, logFrom, logOf, piece, plain, preceded, withoutLinks } from "../src/lib/log";
+import { rangesOf } from "../src/lib/exporting";
+import { reportOf } from "../src/lib/report";
 import { callFrom, callOf, toPython } from "../src/lib/snippets";
 import { durationOf, shownStatus, totalsOf } from "../src/lib/status";
 import { inputsOf, parseCsv, Unreadable } from "../src/lib/table";
@@ -63,6 +65,29 @@ test("a log says what is not kept, and terminals' commands are taken out", () =>
   expect(logOf({ head: "10%\r50%\r100%\n", tail: "" }).lines[0]?.text).toBe("100%");
   expect(plain("\u001b[31mred\u001b[0m")).toBe("red");
   expect(withoutLinks("\u001b]8;;http://evil/\u0007here\u001b]8;;\u0007")).toBe("here");
+});
+
+test("a log that grows keeps its newest lines and says what is before them", () => {
+  let pieces = grown([], piece(0, "a\nb"), 100);
+  pieces = grown(pieces, piece(3, "c\nd\n"), 100);
+  expect(logFrom(pieces, 7).lines.map((line) => [line.at, line.number, line.text])).toEqual([[0, 1, "a"], [2, 2, "bc"], [5, 3, "d"]]);
+  const cut = grown(pieces, piece(7, "é\n"), 5);
+  expect(cut).toEqual([{ offset: 5, text: "d\né\n", bytes: 5 }]);
+  expect(logFrom(cut, 10).lines.map((line) => line.number)).toEqual([null, null]);
+  expect(logFrom(preceded(cut, piece(0, "a\nbc\n")), 10).lines.map((line) => line.number)).toEqual([1, 2, 3, 4]);
+  const hole = grown(cut, piece(20, "z\n"), 100);
+  expect(logFrom(hole, 22).lines.map((line) => line.gap)).toEqual([0, 0, 10, 0]);
+});
+
+test("ids as ranges", () => {
+  expect(rangesOf([5, 3, 4, 9, 10, 1])).toEqual([[1, 1], [3, 5], [9, 10]]);
+});
+
+test("a report is text only", () => {
+  const evil = "<script>alert(1)</script>";
+  const html = reportOf({ name: evil, made: "now", jobs: { done: 1, failed: 1 }, facts: [["p50", evil]], machines: [{ machine: evil, jobs: 1, mean: "1 s", share: 1 }], rows: [{ id: 1, status: "failed", machine_id: evil, spend_s: 1, error: evil }], total: 1 }, (key) => key);
+  expect(html).not.toMatch(/<script/i);
+  expect(html).toContain("&lt;script&gt;");
 });
 
 test("a call as Python", () => {

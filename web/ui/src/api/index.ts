@@ -37,6 +37,7 @@ export const api = {
 
   jobTypes: () => ask<{ job_types: T.Version[] }>("GET", "job_types"),
   jobType: (type: string) => ask<{ job_type: string; version: number; versions: T.Version[] }>("GET", `job_types/${name(type)}`),
+  version: (type: string, version: number) => ask<T.Version>("GET", `job_types/${name(type)}/versions/${id(version)}`),
   diff: (type: string, version: number, against: number) =>
     ask<T.VersionDiff>("GET", `job_types/${name(type)}/versions/${id(version)}/diff`, { query: { against } }),
   rollback: (type: string, version: number) => ask<T.Published>("POST", `job_types/${name(type)}/rollback`, { body: { version } }),

@@ -25,7 +25,18 @@ export interface Job {
   claimed_at: number | null;
   started_at: number | null;
   updated_at: number;
+  /** The beginning of the error or the result. */
   excerpt?: string | null;
+  waiting_because?: Because | null;
+  progress?: Progress | null;
+}
+
+/** What the job itself says of how far it is. */
+export interface Progress {
+  n: number;
+  total: number | null;
+  eta_s: number | null;
+  at: number;
 }
 
 export interface Because {
@@ -37,7 +48,6 @@ export interface JobDetail extends Job {
   input: unknown;
   result: unknown;
   return_data: unknown;
-  waiting_because: Because | null;
   error: string | null;
   return_error: string | null;
 }
@@ -68,15 +78,22 @@ export interface JobPage {
   total?: number | null;
 }
 
+/** Both ends of a log that has ended, or (asked for by offset) a part of it. */
 export interface LogPart {
   attempt: number;
   stream: string;
   head?: string;
   tail?: string;
+  text?: string;
+  offset?: number;
+  end?: number;
   total?: number;
+  /** The attempt goes on; ask again from ``next_offset``. */
+  running?: boolean;
+  next_offset?: number | null;
 }
 
-export type ActionName = "kill" | "rerun" | "copy" | "delete" | "clear";
+export type ActionName = "kill" | "rerun" | "copy" | "delete" | "clear" | "priority";
 
 export interface BulkRequest {
   action: ActionName;
@@ -85,6 +102,7 @@ export interface BulkRequest {
   expect?: number;
   dry_run?: boolean;
   elsewhere?: boolean;
+  priority?: number;
 }
 
 export interface BulkAnswer {
@@ -150,6 +168,18 @@ export interface Machine {
   /** Job type → why this machine is given none of it for a while. */
   benched?: Record<string, unknown>;
   marks?: string[];
+  environments?: Environment[];
+}
+
+/** Python with the packages that job types ask for, as it is kept on a machine. */
+export interface Environment {
+  digest: string;
+  python: string;
+  state: "building" | "ready" | "failed";
+  size_bytes: number | null;
+  used_at: number | null;
+  job_types: string[];
+  why: string | null;
 }
 
 export interface VersionSettings {
@@ -171,6 +201,8 @@ export interface Version {
   has_return_main: boolean;
   size_bytes: number;
   created_at: number;
+  /** Where machines keep it, below our folder there. */
+  folder: string;
   settings: VersionSettings;
 }
 
@@ -303,6 +335,8 @@ export interface Submission {
   tag?: string;
   priority?: number;
   limit_count?: number;
+  /** Only there. */
+  machine_id?: string;
 }
 
 export interface Submitted {

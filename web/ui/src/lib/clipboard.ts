@@ -15,8 +15,8 @@ export async function copyText(text: string): Promise<boolean> {
 }
 
 /** Hand a text to the browser as a file. */
-export function saveText(name: string, text: string, type = "text/plain"): void {
-  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+export function saveText(name: string, text: string | string[], type = "text/plain"): void {
+  const url = URL.createObjectURL(new Blob(typeof text === "string" ? [text] : text, { type: `${type};charset=utf-8` }));
   const link = document.createElement("a");
   link.href = url;
   link.download = name;

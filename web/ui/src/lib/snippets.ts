@@ -1,4 +1,5 @@
 // A job's call written as Python, to run it where somebody can look into it. Pure.
+import { quoted } from "./filters";
 
 export function toPython(value: unknown): string {
   if (value === null || value === undefined) return "None";
@@ -40,4 +41,10 @@ export function debugSnippet(origin: string, jobType: string, call: Call): strin
     `client.load_job_file(job_type=${JSON.stringify(jobType)})`,
     `print(client.main(${callOf(call.args, call.kwargs)}))`,
   ].join("\n");
+}
+
+/** The same call on the machine, in the very folder that the runner used. */
+export function remoteCommand(address: string, serverId: string, folder: string, call: Call): string {
+  const there = address === "local" ? [] : [`ssh ${quoted(address)}`];
+  return [...there, `cd ~/.multijob/${quoted(serverId)}/${quoted(folder)}`, `python3 -B -c ${quoted(`from main import work; print(work(${callOf(call.args, call.kwargs)}))`)}`].join("\n");
 }

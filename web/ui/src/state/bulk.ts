@@ -8,6 +8,8 @@ export interface BulkWish {
   filter?: Filter;
   ids?: number[];
   elsewhere?: boolean;
+  /** Of the first job meant, to begin with. */
+  priority?: number;
   /** Called when something was changed. */
   done?: () => void;
 }

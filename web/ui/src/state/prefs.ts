@@ -4,6 +4,13 @@ import { reactive, watch } from "vue";
 export type Language = "zh" | "en";
 export type Theme = "auto" | "light" | "dark";
 
+/** A list as somebody likes to look at it, under a name. */
+export interface SavedView {
+  name: string;
+  query: Record<string, string>;
+  hidden: string[];
+}
+
 interface Prefs {
   language: Language;
   theme: Theme;
@@ -15,6 +22,7 @@ interface Prefs {
   logWrap: boolean;
   hidden: string[];
   window: number;
+  views: SavedView[];
 }
 
 const KEY = "mj.prefs";
@@ -33,7 +41,7 @@ function stored(): Partial<Prefs> {
 }
 
 const DEFAULTS: Prefs = {
-  language: browserLanguage(), theme: "auto", zone: "", machinesAs: "cards", timelineAs: "gantt", timelineBy: "status", logWrap: true, hidden: [], window: 86_400,
+  language: browserLanguage(), theme: "auto", zone: "", machinesAs: "cards", timelineAs: "gantt", timelineBy: "status", logWrap: true, hidden: [], window: 86_400, views: [],
 };
 
 export const prefs = reactive<Prefs>({ ...DEFAULTS, ...stored() });

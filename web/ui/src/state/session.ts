@@ -9,13 +9,14 @@ interface Session {
   known: boolean;
   auth: boolean;
   version: string;
+  server_id: string;
   uptime_s: number;
   problems: InventoryProblem[];
   /** Add this to the browser's clock to have the server's, in seconds. */
   offset_s: number;
 }
 
-export const session = reactive<Session>({ me: null, known: false, auth: true, version: "", uptime_s: 0, problems: [], offset_s: 0 });
+export const session = reactive<Session>({ me: null, known: false, auth: true, version: "", server_id: "", uptime_s: 0, problems: [], offset_s: 0 });
 
 export const may = (scope: string) => computed(() => !!session.me && (session.me.scopes.includes(scope) || session.me.scopes.includes("admin")));
 
@@ -40,6 +41,6 @@ export async function leave(): Promise<void> {
 export async function askServer(): Promise<void> {
   const facts = await api.server();
   Object.assign(session, {
-    auth: facts.auth, version: facts.version, uptime_s: facts.uptime_s, problems: facts.inventory_problems, offset_s: facts.now - Date.now() / 1000,
+    auth: facts.auth, version: facts.version, server_id: facts.server_id, uptime_s: facts.uptime_s, problems: facts.inventory_problems, offset_s: facts.now - Date.now() / 1000,
   });
 }
