@@ -30,6 +30,7 @@ def main(folder: Path) -> None:
             sights.publish(running, api)
             sights.settle(api)
             sights.submit(api, pictures=120, pages=60)
+            sights.send(api, "resize", "wedding-pictures", [{"picture": f"DSC_{n:05}.jpg"} for n in range(9000)])
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=LAUNCH)
             failed = api("GET", "jobs?status=failed&batch=news")["jobs"][0]["id"]
             pages = {
@@ -45,6 +46,11 @@ def main(folder: Path) -> None:
                     _take(browser, running, folder / f"{title}-{language}-{theme}.png", route, language, theme, WIDE)
             _take(browser, running, folder / "home-en-narrow.png", "/", "en", "light", NARROW)
             _take(browser, running, folder / "jobs-zh-narrow.png", "/all_job", "zh", "dark", NARROW)
+            _take(browser, running, folder / "failed-job-en-narrow.png", pages["failed-job"], "en", "dark", NARROW)
+            _take(browser, running, folder / "log-zh-narrow.png", pages["failed-job-log"], "zh", "light", NARROW)
+            _take(browser, running, folder / "machines-zh-narrow.png", "/machine_info", "zh", "light", NARROW)
+            _take(browser, running, folder / "timeline-en-narrow.png", "/timeline?last=600", "en", "light", NARROW)
+            _take(browser, running, folder / "batch-en-narrow.png", "/job_batch/news", "en", "light", NARROW)
             browser.close()
 
 
