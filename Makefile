@@ -9,11 +9,12 @@ TESTS ?= tests
 # Test files at once: most of their time they wait.
 WORKERS ?= 3
 SECONDS ?= 180
+MINUTES ?= 60
 DATABASE ?= sqlite
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test web screenshots chaos fuzz audit lint format bench lock tools test-tools clean
+.PHONY: help demo test web screenshots soak-page chaos fuzz audit lint format bench lock tools test-tools clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -36,8 +37,11 @@ audit: $(VENV)/.dev ## known holes in the locked packages; says what it could no
 web: $(VENV)/.demo ## build the dashboard, unless it is built; MJ_SKIP_WEB=1 leaves it out
 	@$(BIN)/python hatch_build.py
 
-screenshots: $(VENV)/.dev test-tools web ## of the dashboard, for README and docs, into docs/screenshots
-	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
+screenshots: $(VENV)/.dev test-tools web ## of the dashboard, into docs/screenshots; those that the docs show into docs/pictures
+	@$(BIN)/python -m tests.browser.screenshots docs/screenshots docs/pictures
+
+soak-page: $(VENV)/.dev test-tools web ## leave pages open while things change, and watch their memory; MINUTES=60
+	@$(BIN)/python -m tests.browser.soak --minutes $(MINUTES)
 
 lint: $(VENV)/.dev ## ruff, mypy strict, the direction of imports
 	@$(BIN)/ruff check .
