@@ -12,6 +12,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +29,7 @@ def main(folder: str, bounds: str, packages: str) -> None:
     allowed: dict[str, float] = json.loads(bounds)
     _bound(allowed)
     if packages:
-        if os.stat(packages).st_uid == os.geteuid():  # what was copied for another account is not swept
+        if Path(packages).stat().st_uid == os.geteuid():  # what was copied for another account is not swept
             environment.hold(packages)
         environment.enter(packages)
     calls, answers = os.dup(0), os.dup(1)

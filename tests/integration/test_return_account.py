@@ -15,9 +15,12 @@ import remote_runner
 from jobs.status import Status
 from orchestrator import return_account
 from orchestrator.errors import UserError
+from orchestrator.home_environments import HomeEnvironments
 from orchestrator.return_account import Bounds, Quarters, account_of
 from orchestrator.returns import Returns
-from tests.support import store_kit, wait
+from orchestrator.workshop import Workshop
+from remote_runner import bundle
+from tests.support import store_kit, wait, wheels
 from tests.support.store_kit import Room
 
 OTHER = "nobody"
@@ -40,14 +43,16 @@ def lent() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def error_of(room: Room, quarters: Quarters, code: str, data: str = "1") -> str:
-    """Run it once; its error, empty where all went well."""
-    room.service.publish_folder("back", room.folder("back", {"return_main.py": code}))
+def error_of(room: Room, quarters: Quarters, code: str, data: str = "1", **more: str) -> str:
+    """Run it once, with ``more`` files beside it; its error, empty where all went well."""
+    room.service.publish_folder("back", room.folder("back", {"return_main.py": code, **more}))
     [job] = room.submit(1, "back", limit_count=0)
     [claimed] = room.claim(job, version=room.service.current_versions()["back"].version)
     room.report(("end", job, claimed.attempt, {"ok": True, "reason": "", "result": "1", "return_data": data}))
     quarters.prepare()
-    returns = Returns(room.service, quarters, room.home / "logs", places=1)
+    shop = Workshop(cache=room.home / "cache", wheels=room.home / "wheels", index="none")
+    environments = HomeEnvironments(room.home, bundle.build(room.home / "cache" / "runner").path, shop)
+    returns = Returns(room.service, quarters, room.home / "logs", places=1, environments=environments)
     returns.start()
     try:
         ends = (Status.DONE, Status.RETURN_FAILED)
@@ -143,6 +148,23 @@ def test_another_account_works_and_reaches_nothing_of_the_server(room: Room, len
     assert error_of(room, quarters, PRY, json.dumps(data)) == ""
     mine = lent / "work" / "back" / "mine"
     assert (mine.read_text(), mine.stat().st_uid, mine.stat().st_mode & 0o077) == ("kept", account.uid, 0)
+
+
+@needs_root
+@pytest.mark.skipif(not Path(SYSTEM_PYTHON).exists(), reason="needs a Python that every account may run")
+def test_another_account_imports_packages_from_a_copy_it_cannot_change(room: Room, lent: Path) -> None:
+    wheels.make(room.home / "wheels", "mjhome", mjhome="SAYS = 'at home'\n")
+    quarters = Quarters(lent, account_of(OTHER), python=str(installed_for_all(lent)))
+    room.home.chmod(0o700)
+    code = (
+        "import os, pathlib\n\ndef work(data):\n    import mjhome\n"
+        f"    assert mjhome.__file__.startswith({str(lent / 'environments')!r}), mjhome.__file__\n"
+        "    assert not os.access(mjhome.__file__, os.W_OK)\n"
+        "    pathlib.Path('said').write_text(mjhome.SAYS)\n"
+    )
+    files = {"requirements.txt": "mjhome\n"}
+    assert error_of(room, quarters, code, **files) == ""
+    assert (lent / "work" / "back" / "said").read_text() == "at home"
 
 
 @needs_root
