@@ -75,7 +75,10 @@ class Log:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-            os.unlink(self._path)
+            try:
+                os.unlink(self._path)
+            except OSError:  # somebody removed it
+                pass
 
     def record(self) -> Dict[str, Any]:
         """The part that goes home. Neither part begins or ends inside a character, unless the output itself does."""

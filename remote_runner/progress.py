@@ -6,13 +6,16 @@ Both are a job's words: numbers are checked, and nothing else follows from them.
 import math
 import os
 import re
-from typing import NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional
 
 from remote_runner.attempt import Attempt
 from remote_runner.multijob_progress import RECORD
+from remote_runner.stream import Stream
 
 #: A bar is looked for in so much of the end of what was printed.
 BAR_BYTES = 2048
+#: Between two looks.
+EVERY_S = 1.0
 #: No progress of anybody's is a larger number.
 LARGEST = 1e15
 
@@ -25,6 +28,29 @@ _BAR = re.compile(rb"\d%\|[^|\r\n]*\| *" + _NUMBER + rb"/" + _NUMBER + rb"[^\[\r
 _COUNT = re.compile(rb"(?:^|: |\r)" + _NUMBER + rb"[A-Za-z]{1,12} \[\d+:\d\d")
 #: What tqdm prints behind a bar that stands below another one.
 _UP = b"\x1b[A"
+
+
+class Teller:
+    """Tells the server how far the running attempts are, whenever one of them has come further."""
+
+    def __init__(self, rows: Callable[[], List[List[Any]]]) -> None:
+        self._rows = rows
+        self._told: List[List[Any]] = []
+        self._next_s = 0.0
+
+    def tell(self, channel: Optional[Stream], now: float) -> None:
+        """Look, if it is time for that."""
+        if now < self._next_s or channel is None or not channel.has_room():
+            return
+        self._next_s = now + EVERY_S
+        rows = self._rows()
+        if rows != self._told:
+            self._told = rows
+            channel.send({"t": "progress", "rows": rows})
+
+    def forget(self) -> None:
+        """There is somebody new to tell."""
+        self._told = []
 
 
 def path_of(run: str, worker: int) -> str:
@@ -65,16 +91,17 @@ def _shown(attempt: Attempt) -> Optional[Reached]:
 
 def bar(printed: bytes) -> Optional[Reached]:
     """The last bar of tqdm in what was printed; of several below each other the uppermost."""
-    found = None
-    for line in re.split(rb"[\r\n]", printed):
+    for line in reversed(re.split(rb"[\r\n]", printed)):
         if line.endswith(_UP):
             continue
         match = _BAR.search(line) or _COUNT.search(line)
         if match is not None:
             n, n_size, *rest = match.groups()
             total = _number(rest[0], rest[1]) if rest else None
-            found = _checked(_number(n, n_size), total) or found
-    return found
+            found = _checked(_number(n, n_size), total)
+            if found is not None:
+                return found
+    return None
 
 
 def _number(digits: bytes, size: bytes) -> float:

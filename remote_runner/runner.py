@@ -9,7 +9,7 @@ import selectors
 import signal
 import socket
 import time
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from remote_runner import door, journal, marks, names
 from remote_runner.crew import Crew
@@ -21,6 +21,7 @@ from remote_runner.outbox import Outbox
 from remote_runner.places import Tools
 from remote_runner.postman import Postman
 from remote_runner.processes import adopt_orphans, reap
+from remote_runner.progress import Teller
 from remote_runner.stream import Message, Stream
 from remote_runner.watches import Watches
 
@@ -31,8 +32,6 @@ END_S = 15.0
 RETRY_DISK_S = 1.0
 #: Between looks whether our folder is still there.
 LOOK_S = 1.0
-#: Between looks how far the running attempts are.
-PROGRESS_S = 1.0
 
 #: What exists from the first hello on.
 Work = NamedTuple(
@@ -44,6 +43,7 @@ Work = NamedTuple(
         ("postman", Postman),
         ("crew", Crew),
         ("watches", Watches),
+        ("progress", Teller),
     ],
 )
 
@@ -64,8 +64,6 @@ class Runner:
         self._lease = Lease(self._contact_at)
         self._next_tick = 0.0
         self._next_look = 0.0
-        self._next_progress = 0.0
-        self._progress: List[List[Any]] = []  # as last told
         self._is_ending = False
         self._is_disk_full = False
 
@@ -119,7 +117,7 @@ class Runner:
             work.crew.dispatch()
             work.outbox.tidy(work.crew.held_keys)
         work.watches.tell(self._door.channel, now)
-        self._tell_progress(work.crew, now)
+        work.progress.tell(self._door.channel, now)
         self._leftovers.send(self._door.channel)
         self._leave_if_done(work, now)
 
@@ -137,15 +135,6 @@ class Runner:
                 self._door.say({"t": "ping", "n": number})
         if self._lease.left_s(now) <= 0 and self._lease.silence_s is not None:
             crew.end_exclusive(self._lease.silence_s)
-
-    def _tell_progress(self, crew: Crew, now: float) -> None:
-        if now < self._next_progress or self._door.channel is None or not self._door.channel.has_room():
-            return
-        self._next_progress = now + PROGRESS_S
-        rows = crew.progress()
-        if rows != self._progress:
-            self._progress = rows
-            self._door.say({"t": "progress", "rows": rows})
 
     def _look_for_root(self, now: float) -> None:
         """Somebody removed the folder below us: there is nothing to work in, and nowhere to keep a result."""
@@ -210,7 +199,7 @@ class Runner:
             self._loop, self._run_folder, file, box, self._door.trouble, postman.forget_key, postman.processes
         )
         crew = Crew(tools, limit)
-        return Work(runner, lines, box, postman, crew, Watches(crew.find))
+        return Work(runner, lines, box, postman, crew, Watches(crew.find), Teller(crew.progress))
 
     def channel_changed(self, channel: Optional[Stream]) -> None:
         """There is a new channel, or none any more."""
@@ -219,7 +208,7 @@ class Runner:
         if self._work is not None:
             self._work.postman.use_channel(channel)
             self._work.watches.forget()
-            self._progress = []
+            self._work.progress.forget()
             if channel is not None:
                 self._lease.channel_opened(self._contact_at, is_empty=not self._work.crew.exclusive())
 
