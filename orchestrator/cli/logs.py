@@ -55,8 +55,8 @@ class _Reader:
         self._raw = raw
 
     def show(self, attempt: int | None) -> bool:
-        """Print what is kept of an attempt; whether there was anything."""
-        printed = False
+        """Print what there is of an attempt; whether there was anything to say."""
+        printed = silent = False
         for name in self._streams:
             log = self._client.log(self._job_id, attempt=attempt, stream=name)
             text = text_of(log)
@@ -68,7 +68,10 @@ class _Reader:
                 color=True if self._raw else None,
             )
             printed = printed or bool(text)
-        return printed
+            silent = silent or bool(log.get("running") and not log.get("live"))
+        if silent:
+            note(f"job {self._job_id} runs, but its machine does not answer now; this is what came before")
+        return printed or silent
 
     def follow(self, attempt: int | None) -> int:
         """Print attempt by attempt as they go, until the job (or the one asked for) has ended; the exit code."""
