@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.workshop import find_pip_wheel
+from orchestrator.workshop import find_pip_wheel, find_uv
 from remote_runner import building, environment, versions
+from tests.conftest import require
 from tests.support import wait, wheels
 from tests.support.processes import processes_below
 
@@ -111,6 +112,18 @@ def test_what_there_is_not_is_said_in_pips_words_and_leaves_nothing(root: Root) 
     assert "mjtiny==99" in answer["log"]
     assert root.names() == []
     assert "mjtiny==99" in (root.environments / f"{name()}.log").read_text()
+
+
+def test_uv_does_the_same(root: Root) -> None:
+    uv = find_uv()
+    require([] if uv else ["uv"])
+    assert root.build("mjtiny", uv=str(uv))["ready"]["name"] == name()
+    said = subprocess.run([root.environments / name() / "bin" / "python", "-c", "import mjtiny"], check=False)
+    assert said.returncode == 0
+    answer = root.build("mjtiny==99", digest="other", uv=str(uv))
+    assert (answer["ready"], answer["final"]) == (None, True)
+    assert "mjtiny==99" in answer["why"]
+    assert root.names() == [name()]
 
 
 def test_one_that_was_killed_leaves_nothing_that_counts(root: Root, tmp_path: Path) -> None:
