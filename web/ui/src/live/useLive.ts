@@ -72,7 +72,10 @@ export function useLive<T>(load: () => Promise<T>, options: Options = {}): Loade
 
   function soon(): void {
     if (timer !== undefined || missing.value || options.when?.() === false) return;
-    timer = setTimeout(reload, Math.max(0, askedAt + AT_MOST_EVERY_MS - Date.now()));
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (options.when?.() !== false) void reload();
+    }, Math.max(0, askedAt + AT_MOST_EVERY_MS - Date.now()));
   }
 
   if (options.watching) {
