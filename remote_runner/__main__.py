@@ -37,7 +37,9 @@ def _write(folder):
     beside = "%s.%d" % (folder, os.getpid())
     os.makedirs(os.path.join(beside, "remote_runner"), 0o700)
     loader = globals()["__loader__"]
-    for name in loader._files:  # noqa: SLF001  # the only list of an archive's names that costs no import
+    # The only list of an archive's names that costs no import; from Python 3.13 on it is asked for.
+    files = loader._files if hasattr(loader, "_files") else loader._get_files()  # noqa: SLF001
+    for name in files:
         if name.startswith("remote_runner"):
             with open(os.path.join(beside, name), "wb") as stream:
                 stream.write(loader.get_data(name))
