@@ -17,7 +17,7 @@ from remote_runner.protocol import ProtocolError, Version
 from remote_runner.queues import Queues
 
 #: What the bundle may weigh on its way to a node.
-BUNDLE_LIMIT_BYTES = 80 * 1024
+BUNDLE_LIMIT_BYTES = 96 * 1024
 
 
 def test_a_mark_is_read_by_another_process_and_half_a_mark_is_none(tmp_path: Path) -> None:
