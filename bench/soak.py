@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobs.model import ReportAnswer
-from orchestrator.events import Connected, Down, MachineEvent, RunnerUp
+from orchestrator.events import Connected, Down, MachineEvent, RunnerGone, RunnerUp
 from orchestrator.pace import Pace
 from orchestrator.session import Session, Surroundings
 from orchestrator.stream import StreamTerms
@@ -81,6 +81,8 @@ class _Life:
         self.heard.add(type(event))
         if isinstance(event, Down):
             self.trouble = event
+        if isinstance(event, RunnerGone):
+            self.session.ensure_runner()  # as an engine with work for it does: it looks whether the connection lives
 
     def cycle(self) -> None:
         """Once connected and attached, end it: as a lost connection does."""
