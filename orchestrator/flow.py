@@ -25,6 +25,9 @@ from remote_runner import protocol
 
 #: Folders on their way to one machine at once, so that a slow one leaves hands for the others.
 DEPLOYS_AT_ONCE: Final = 2
+#: What an installer refused rests as if it had failed so often before: long enough that all machines have said the same
+#: by then, and that what they refused is known to be hopeless.
+FINAL_STEPS: Final = 3
 
 
 class Flow:
@@ -95,7 +98,8 @@ class Flow:
             member.equipment.interrupted(event.digest)
             return
         spread = random.random()  # noqa: S311 - jitter, not a secret
-        wait_s = self._patience.wait_s(member.equipment.failures(event.digest), spread)
+        failures = member.equipment.failures(event.digest) + (FINAL_STEPS if event.is_final else 0)
+        wait_s = self._patience.wait_s(failures, spread)
         until_s = self._clock.monotonic() + wait_s
         member.equipment.failed(event.digest, event.why, event.log, is_final=event.is_final, until_s=until_s)
 

@@ -54,6 +54,11 @@ def environments(client: Client) -> list[dict[str, Any]]:
     return [one for machine in client.machines() for one in machine["environments"]]
 
 
+def shown(client: Client) -> list[tuple[str, ...]]:
+    """State and job types of each."""
+    return [(one["state"], *one["job_types"]) for one in environments(client)]
+
+
 def test_packages_from_wheels_of_the_server_for_all_who_ask_for_the_same(
     server: RunningServer, client: Client, hosts: Hosts
 ) -> None:
@@ -63,15 +68,14 @@ def test_packages_from_wheels_of_the_server_for_all_who_ask_for_the_same(
     said = results[0].result
     assert (said["says"], said["child"]) == ("hello", "hello")
     assert "/environments/" in said["file"]
-    wait.until(lambda: len(environments(client)) == 2, timeout_s=60)
+    wait.until(lambda: shown(client) == [("ready", "first")] * 2, timeout_s=240)
     before = made_at(hosts)
     publish(server, client, "second", "MJTiny>=1.0\n")
     results = list(client.results(client.submit_many("second", [{}] * 8), timeout_s=120))
     assert {row.status for row in results} == {3}, [row.error for row in results]
     assert made_at(hosts) == before, "the same lock: nothing was built"
-    shown = environments(client)
-    assert {(one["state"], *one["job_types"]) for one in shown} == {("ready", "first", "second")}
-    assert all(one["size_bytes"] > 0 and one["python"].startswith("3.") for one in shown)
+    wait.until(lambda: shown(client) == [("ready", "first", "second")] * 2, timeout_s=60)
+    assert all(one["size_bytes"] > 0 and one["python"].startswith("3.") for one in environments(client))
 
 
 def test_what_cannot_be_installed_ends_in_the_installers_words_and_holds_up_nobody(
@@ -87,9 +91,8 @@ def test_what_cannot_be_installed_ends_in_the_installers_words_and_holds_up_nobo
     assert [row.status for row in failed] == [-1] * 3
     assert all(row.reason == "environment_failed" and "mjtiny==99.0" in str(row.error) for row in failed)
     assert "mjtiny" in client.job(failed[0].id).log()
-    shown = [one for one in environments(client) if one["job_types"] == ["broken"]]
-    assert [one["state"] for one in shown] == ["failed"] * 2
-    assert all("mjtiny==99.0" in one["why"] for one in shown)
+    wait.until(lambda: shown(client) == [("failed", "broken")] * 2, timeout_s=60)
+    assert all("mjtiny==99.0" in one["why"] for one in environments(client))
     publish(server, client, "first", "mjtiny\n")
     assert client.insert("first")
     wait.until(lambda: [job.status for job in client.jobs(job_type="first")] == [3], timeout_s=240)

@@ -145,7 +145,12 @@ def test_who_submits_after_the_rest_has_another_try(stage: Stage) -> None:
     stage.beat()
     refused(stage)
     assert stage.room.service.job(job).job.status == Status.FAILED
-    stage.tick(20)
+    stage.tick(30)
+    [soon] = stage.room.submit(1, "first")
+    stage.beat()
+    assert stage.room.service.job(soon).job.status == Status.FAILED, "nothing can have changed so soon"
+    assert session.equips == [lock(stage)]
+    stage.tick(120)
     [again] = stage.room.submit(1, "first")
     stage.beat()
     assert session.equips == [lock(stage)] * 2
