@@ -135,7 +135,8 @@ class RunnerStream:
         """Send attempts, and first the versions among them that this runner has not heard of."""
         new = {ref: version for ref, version in versions.items() if ref not in self._known}
         if new:
-            self.send({"t": "versions", "versions": new, "exclusive": sorted(new.keys() & exclusive)})
+            rows = {ref: protocol.row_of(version) for ref, version in new.items()}
+            self.send({"t": "versions", "versions": rows, "exclusive": sorted(new.keys() & exclusive)})
             self._known |= new.keys()
         for part in _parts(jobs):
             self.send({"t": "assign", "jobs": part})

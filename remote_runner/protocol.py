@@ -144,6 +144,12 @@ Record = NamedTuple(
 #     machine       how the machine was (failures only): load1, memory_free_mb, disk_free_mb, python, runner
 
 
+def row_of(version: Version) -> List[Any]:
+    """A version as it travels: without what it does not ask for, so that runners from before that was known take it."""
+    row = list(version)
+    return row if version.environment else row[:-1]
+
+
 def encode(message: Dict[str, Any]) -> bytes:
     """One frame. Text stays ASCII, so that lone surrogates travel as escapes."""
     body = json.dumps(message, separators=(",", ":")).encode("ascii")

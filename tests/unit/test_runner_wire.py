@@ -67,3 +67,11 @@ def test_garbage_is_refused(data: bytes) -> None:
 def test_another_version_is_refused_naming_both() -> None:
     with pytest.raises(ProtocolError, match=r"speaks version 2, this one 1"):
         protocol.check_version({"v": 2})
+
+
+def test_a_version_without_packages_travels_as_before() -> None:
+    plain = protocol.Version("crawl", 3, "versions/crawl/3-ab", "ab", None, {}, False, 0)
+    assert len(protocol.row_of(plain)) == 8
+    assert protocol.Version(*protocol.row_of(plain)) == plain
+    asking = plain._replace(environment="abc")
+    assert protocol.Version(*protocol.row_of(asking)) == asking

@@ -22,7 +22,7 @@ from orchestrator.stream import StreamTerms
 from orchestrator.transport import Completed
 from orchestrator.workshop import Workshop
 from remote_runner.bundle import Bundle
-from remote_runner.protocol import Assignment
+from remote_runner.protocol import Assignment, Version
 from tests.support import wait
 from tests.support.fake_transport import FakeTransport
 
@@ -45,6 +45,7 @@ FACTS = {
     "journals": False,
 }
 USUAL = Pace()
+VERSION = Version("crawl", 0, "versions/crawl/0-ab", "ab", None, {}, False, 0)
 ONE = Assignment(1, 1, "crawl@0", '{"args":[]}')
 
 
@@ -143,7 +144,7 @@ def test_it_feeds_after_the_comparison_only(life: Life) -> None:
     life.session.assign([ONE], [])
     up = life.heard(RunnerUp)
     assert life.session.unsent() == {(1, 1)}
-    life.session._versions["crawl@0"] = None  # type: ignore[assignment]
+    life.session._versions["crawl@0"] = VERSION
     life.transport.channel.gets("hello")
     life.session.go_on(up.stream + 1)
     life.session.go_on(up.stream)
@@ -159,7 +160,7 @@ def test_an_agreement_on_one_stream_is_none_on_the_next(life: Life) -> None:
     life.session.ensure_runner()
     second = life.heard(RunnerUp).stream
     assert second != first
-    life.session._versions["crawl@0"] = None  # type: ignore[assignment]
+    life.session._versions["crawl@0"] = VERSION
     life.session.go_on(first)
     life.session.assign([ONE], [])
     life.session.ensure_runner()
@@ -173,7 +174,7 @@ def test_an_agreement_on_one_stream_is_none_on_the_next(life: Life) -> None:
 
 def test_a_runner_that_is_just_leaving_costs_no_connection(life: Life) -> None:
     life.ready()
-    life.session._versions["crawl@0"] = None  # type: ignore[assignment]
+    life.session._versions["crawl@0"] = VERSION
     life.transport.channel.deaf = True
     life.session.assign([ONE], [])
     life.session.ensure_runner()
