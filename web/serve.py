@@ -124,8 +124,9 @@ class Listener:
         self._stopping.set()
         server.trigger.pull_trigger(lambda: _stop_accepting(server))
         server.task_dispatcher.shutdown(timeout=timeout_s)
-        # Only the loop's own thread may touch its connections; without any it ends.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, True))  # noqa: SLF001
+        pulled = threading.Event()
+        server.trigger.pull_trigger(lambda: _close_all(server, pulled))
+        pulled.set()
         self._thread.join(timeout_s)
         self._thread = None
 
@@ -149,6 +150,15 @@ class Listener:
 def _bind(address: tuple[str, int]) -> socket.socket:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     return socket.create_server(address, family=family, backlog=1024)
+
+
+def _close_all(server: Any, pulled: threading.Event) -> None:
+    """Only the loop's own thread may touch its connections; without any it ends.
+
+    Something else may have woken it before the one who asks for this has written to the pipe, which is closed here.
+    """
+    pulled.wait()
+    wasyncore.close_all(server._map, True)  # noqa: SLF001
 
 
 def _stop_accepting(server: Any) -> None:
