@@ -73,6 +73,8 @@ class _Life:
     def __init__(self, made: Hosts, host: Host) -> None:
         self.heard: set[type[MachineEvent]] = set()
         self.trouble: Down | None = None
+        #: Then a runner is asked for as an engine would, again and again.
+        self.has_work = True
         self.session: Session
         self._root = Path(made.root_of(host))
         self._host = host
@@ -81,13 +83,11 @@ class _Life:
         self.heard.add(type(event))
         if isinstance(event, Down):
             self.trouble = event
-        if isinstance(event, RunnerGone):
-            self.session.ensure_runner()  # as an engine with work for it does: it looks whether the connection lives
+        if isinstance(event, (Connected, RunnerGone)) and self.has_work:
+            self.session.ensure_runner()
 
     def cycle(self) -> None:
         """Once connected and attached, end it: as a lost connection does."""
-        self._wait_for(Connected)
-        self.session.ensure_runner()
         self._wait_for(RunnerUp)
         self.session.poll()
         self.heard.clear()
@@ -103,10 +103,17 @@ class _Life:
             raise AssertionError(f"{error}; the last trouble was {self.trouble}") from None
 
     def level(self) -> Level:
-        """With everything of the last cycle gone, and the next one connected and at rest."""
-        self._wait_for(Connected)
+        """With everything of the last cycle gone, and the next one connected and attached."""
+        self._wait_for(RunnerUp)
+        self.has_work = False
         wait.until(lambda: not processes_below(self._root), what="the runner to leave", timeout_s=CYCLE_S)
+        self.has_work = True
+        self.session.ensure_runner()
+        self._wait_for(RunnerUp)
         gc.collect()
+        return self._level()
+
+    def _level(self) -> Level:
         return Level(
             threads=threading.active_count(),
             descriptors=len(list(Path("/proc/self/fd").iterdir())),

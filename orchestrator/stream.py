@@ -124,6 +124,8 @@ class RunnerStream:
         said = self._refusal or channel.stderr_tail().strip()
         if said and transport.alive():
             return NodeUnfit(f"the runner did not start: {said}")
+        if self._closed.is_set():
+            return NodeUnreachable("the runner left before it answered")
         return NodeUnreachable(f"no runner answered within {self._terms.hello_s:.0f} s")
 
     def assign(

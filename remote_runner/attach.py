@@ -155,7 +155,10 @@ def relay(runner: socket.socket) -> None:
     """Pass bytes both ways until one side ends."""
     threading.Thread(target=_inward, args=(runner,), daemon=True).start()
     while True:
-        data = runner.recv(_CHUNK)
+        try:
+            data = runner.recv(_CHUNK)
+        except ConnectionError:  # it was about to leave when we came
+            data = b""
         if not data or not _write_all(data):
             sys.stdout.flush()
             os._exit(0)
