@@ -83,6 +83,7 @@ class _Life:
         self.heard.add(type(event))
         if isinstance(event, Down):
             self.trouble = event
+            self.heard -= {Connected, RunnerUp}
         if isinstance(event, (Connected, RunnerGone)) and self.has_work:
             self.session.ensure_runner()
 
@@ -103,15 +104,16 @@ class _Life:
             raise AssertionError(f"{error}; the last trouble was {self.trouble}") from None
 
     def level(self) -> Level:
-        """With everything of the last cycle gone, and the next one connected and attached."""
+        """With everything of the last cycle gone, and the next one connected and at rest."""
         self._wait_for(RunnerUp)
         self.has_work = False
         wait.until(lambda: not processes_below(self._root), what="the runner to leave", timeout_s=CYCLE_S)
+        gc.collect()
+        seen = self._level()
+        self.heard.discard(RunnerUp)
         self.has_work = True
         self.session.ensure_runner()
-        self._wait_for(RunnerUp)
-        gc.collect()
-        return self._level()
+        return seen
 
     def _level(self) -> Level:
         return Level(
