@@ -1,5 +1,6 @@
 """Machines in trouble, end to end: lost for good, lost and back, with an older runner, purged, without linger."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -88,7 +89,8 @@ def test_a_machine_lost_for_good(hosts: Hosts, start_server: StartServer, tmp_pa
     running, short = busy_with_many(pair, client, gate, ledger)
     hosts.hosts[0].stop()
     for pid in processes_below(Path(hosts.root_of(hosts.hosts[0]))):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     client.change_machine("node-2", paused=False)
     gate.touch()
     results = {result.id: result for result in client.results([*running, *short], timeout_s=150)}

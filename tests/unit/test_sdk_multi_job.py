@@ -10,6 +10,7 @@ import pytest
 from jobs.model import MachineView, Pick
 from MultiJob import MultiJob
 from multijob import Client, Conflict, Invalid
+from orchestrator.bulk import Bulk
 from tests.support.databases import a_database
 from tests.support.store_kit import Room, failed, ok
 from web.accounts import Accounts
@@ -29,6 +30,8 @@ class Server(Room):
         self.token = self.service.create_token("sdk", ["admin"])
         self.listener = Listener(create_app(self.service, Accounts(self.service, b"s")), "127.0.0.1", 0, 4)
         self.listener.start()
+        self.bulk = Bulk(self.service.operations)
+        self.bulk.start()
         self.base_url = f"http://mj:{self.token}@127.0.0.1:{self.listener.port}"
 
     def finish(self, job_id: int, result: Any = None, *, good: bool = True) -> None:
@@ -46,6 +49,7 @@ def api(tmp_path: Path) -> Iterator[Server]:
         server.serve()
         yield server
         server.listener.stop()
+        server.bulk.stop()
         server.close()
 
 
