@@ -68,4 +68,4 @@ def test_without_its_packages_a_job_goes_back_unbegun(peer: Peer) -> None:
     [job] = peer.assign(ref, [])
     back = peer.wait(lambda: peer.of_kind("back").get(job), "the job back")
     assert back["failed"] is True
-    assert "version_damaged" in peer.troubles()
+    peer.wait(lambda: "version_damaged" in peer.troubles(), "the word of it")
