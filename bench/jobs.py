@@ -140,7 +140,7 @@ def functions(server: RunningServer, client: Client) -> None:
         time.sleep(0.001)
         return number + 1
 
-    with Executor(client, by_value=["bench.jobs"]) as executor:
+    with Executor(client) as executor:
         list(executor.map(call, range(200)))
         started = time.perf_counter()
         answers = list(executor.map(call, range(FUNCTIONS)))
