@@ -1,7 +1,8 @@
 """Where return_main works on the server, as which account, and what it may use.
 
 By default that is the server's own account, in HOME/returns. With an account of its own it cannot look into our home,
-so it gets a folder elsewhere: ``work``, which is its own, and ``versions``, copies that it can read and not change.
+so it gets a folder elsewhere: ``work``, which is its own, and ``versions`` and ``environments``, copies that it can
+read and not change.
 """
 
 import json
