@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.support.fuzzing import Jumping
 from tests.support.store_kit import Room, a_room
 from web import gate, matrix
 from web.accounts import Accounts
@@ -18,17 +19,6 @@ SCOPES = ("read", "submit", "publish", "admin")
 CREDENTIALS = ("none", "garbage", "expired", "revoked", "cookie of nobody", *SCOPES)
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
-
-
-class Jumping:
-    """A clock on which wrong credentials are never many at once."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 61.0
-        return self.now
 
 
 class House:
