@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 import psycopg
 import pymysql
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, make_url
 
-from jobs.store import Store
+from jobs.store import Store, engines
 from tests.support import wait
 
 KINDS = ("sqlite", "mariadb", "postgresql")
@@ -54,7 +54,7 @@ class Database:
 
     @cached_property
     def _engine(self) -> Engine:
-        return create_engine(self.url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+        return engines.for_reading(make_url(self.url))
 
     def close(self) -> None:
         """Let go of it, and drop it where it lives on a server."""
