@@ -23,7 +23,7 @@ demo: $(VENV)/.demo tools web ## the main job on three sandbox machines; ONCE=1 
 	@$(BIN)/mj demo $(if $(ONCE),--once)
 
 test: lint test-tools web ## everything that must hold: lint, then all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	@$(BIN)/python tools/run-tests -n $(WORKERS) --dist loadfile $(TESTS)
 
 chaos: $(VENV)/.dev test-tools ## real machines under random faults; SECONDS=900 DATABASE=sqlite|mariadb|postgresql SEED=…
 	@$(BIN)/python -m tests.chaos.run --seconds $(SECONDS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
