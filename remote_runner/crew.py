@@ -3,7 +3,7 @@
 import time
 from typing import Any, Dict, Iterable, List, Optional, Set
 
-from remote_runner import endings, progress, snapshot
+from remote_runner import endings, pauses, progress, snapshot
 from remote_runner.attempt import Attempt
 from remote_runner.journal import Key
 from remote_runner.marks import IDLE
@@ -333,6 +333,11 @@ class Crew:
         if any(len(each.handed) > 1 for each in self._places.stations.values()):
             return AHEAD_S
         return TICK_S if self._held else 5.0
+
+    def rest_s(self) -> float:
+        """How long nobody needs a hand."""
+        busy = self._places.busy()
+        return pauses.rest_s((len(each.handed), self._average_us.get(each.ref, 0.0)) for each in busy)
 
     def dismiss(self) -> None:
         """Let go of every worker."""

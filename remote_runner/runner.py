@@ -74,6 +74,8 @@ class Runner:
         self._listen_to_signals()
         self._tell_last_words()
         while not self._is_ending:
+            if self._work is not None:
+                time.sleep(self._work.crew.rest_s())
             for key, mask in self._loop.select(self._wait_s()):
                 key.data(mask)
             if self._work is None:
