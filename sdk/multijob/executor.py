@@ -81,7 +81,7 @@ class Executor(concurrent.futures.Executor):
         self._check_open()
         sent = payload.function(fn, self._by_value)
         pieces = list(payload.pieces(zip(*iterables), chunksize))
-        apart = sent.large and len(pieces) > 1
+        apart = sent.goes_apart(len(pieces))
         head = sent.head(apart=apart, retried=self._client.retries(None))
         items = [payload.many_calls(head, piece, self._by_value) for piece in pieces]
         return self._answers(self._order(self._type_for(sent, apart=apart), items), end_at)

@@ -153,10 +153,11 @@ class Functions(Inserting):
         **options: Any,
     ) -> Iterator[Any]:
         sent = payload.function(function, self._by_value)
-        head = sent.head(apart=sent.large, retried=self.retries(options.get("limit_count")))
+        apart = sent.goes_apart()
+        head = sent.head(apart=apart, retried=self.retries(options.get("limit_count")))
         calls = payload.pieces(((item,) for item in items), chunksize)
         inputs = (payload.many_calls(head, piece, self._by_value) for piece in calls)
-        jobs = self.submit_many(self.function_type(sent.data if sent.large else b""), inputs, **options)
+        jobs = self.submit_many(self.function_type(sent.data if apart else b""), inputs, **options)
         return self._answers(jobs, progress, timeout_s)
 
     def _answers(self, jobs: JobSet, progress: Wanted, timeout_s: float | None) -> Iterator[Any]:

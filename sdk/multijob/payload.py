@@ -15,8 +15,10 @@ from .errors import Invalid, JobFailed, NotFound
 from .pickling import ByValue
 from .values import Input, Result
 
-#: A function that jobs share travels apart from them when it is longer.
-INLINE_LIMIT_BYTES = 8 * 1024
+#: A function that jobs share travels apart from them, once to each machine, when they would carry more than this.
+APART_FROM_BYTES = 1024 * 1024
+#: How many jobs a map whose items are not counted may well have.
+UNKNOWN_JOBS = 128
 #: The job's input holds the name for people only.
 NAME_LIMIT = 200
 
@@ -27,10 +29,9 @@ class Function(NamedTuple):
     name: str
     data: bytes
 
-    @property
-    def large(self) -> bool:
-        """Whether it is better sent once than with every job."""
-        return len(self.data) > INLINE_LIMIT_BYTES
+    def goes_apart(self, jobs: int = UNKNOWN_JOBS) -> bool:
+        """Whether it is better sent once to each machine than with each of so many jobs."""
+        return jobs > 1 and len(self.data) * jobs > APART_FROM_BYTES
 
     def head(self, *, apart: bool = False, retried: bool = False) -> dict[str, Any]:
         """What all jobs that call it have in their input.

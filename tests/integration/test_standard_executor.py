@@ -225,7 +225,7 @@ def test_maps(client: Client) -> None:
 
 
 def test_a_large_function_travels_once(client: Client) -> None:
-    table = list(range(50_000))
+    table = list(range(500_000))
     before = {str(one.name) for one in client.job_types()}
     with Executor(client) as executor:
         assert list(executor.map(lambda n: table[n], [5, 6, 7])) == [5, 6, 7]

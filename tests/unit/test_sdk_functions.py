@@ -71,6 +71,19 @@ def test_sizes_are_told() -> None:
         payload.one_call(half, (b"x" * 5_000_000,), {})
 
 
+@pytest.mark.parametrize(
+    ("size_bytes", "jobs", "apart"),
+    [(600, 1, False), (600, 100, False), (600, 10_000, True), (10_000_000, 1, False), (600_000, 2, True)],
+)
+def test_a_function_travels_apart_where_that_spares_much(size_bytes: int, jobs: int, apart: bool) -> None:
+    assert payload.Function("name", b"x" * size_bytes).goes_apart(jobs) == apart
+
+
+def test_of_items_that_are_not_counted_the_size_alone_decides() -> None:
+    assert not payload.Function("name", b"x" * 8 * 1024).goes_apart()
+    assert payload.Function("name", b"x" * (8 * 1024 + 1)).goes_apart()
+
+
 def test_a_request_holds_jobs_of_one_type_and_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange = Exchange(None, "batch", 1.0)  # type: ignore[arg-type]
     monkeypatch.setattr(exchange, "_start", lambda: None)
