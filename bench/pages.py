@@ -26,6 +26,8 @@ from web.accounts import Accounts
 from web.app import WebOptions, create_app
 
 MACHINES = 40
+#: Where jobs of a type wait.
+LANES = {"crawl": 1, "resize": 2}
 GROUPS = 200
 DAYS = 14
 RESULT = json.dumps({"url": "http://example.org/some/page", "rows": list(range(20))})
@@ -72,13 +74,15 @@ def fill(path: Path, count: int, batches: int, now: float) -> None:
         conn.execute("DROP TRIGGER jobs_moves")
         names = ", ".join(_JOB)
         conn.executemany(f"INSERT INTO jobs ({names}) VALUES ({_marks(_JOB)})", _jobs(count, batches, now))  # noqa: S608
-        conn.execute("INSERT INTO lanes (id, job_type, tag, avoid, avoid_sha256) VALUES (1, 'crawl', '', '', '')")
+        lanes = [(lane, job_type) for job_type, lane in LANES.items()]
+        conn.executemany("INSERT INTO lanes (id, job_type, tag, avoid, avoid_sha256) VALUES (?, ?, '', '', '')", lanes)
         for statement in _SUMS:
             conn.execute(statement)
         for table, key in (("batch_spends", "job_type, batch"), ("hour_spends", "hour, job_type")):
             _spends(conn, table, key)
         _audit(conn, now)
         conn.execute("UPDATE sequences SET next = ? WHERE name IN ('job', 'done')", (count + 1,))
+        conn.execute("UPDATE sequences SET next = ? WHERE name = 'lane'", (max(LANES.values()) + 1,))
         conn.execute("COMMIT")
         conn.execute("ANALYZE")
 
@@ -133,11 +137,12 @@ def _jobs(count: int, batches: int, now: float) -> Iterator[tuple[object, ...]]:
         spend_s = chance.expovariate(0.5)
         status = 1 if n > count - 200 else 0 if n > count * 0.95 else -1 if n % 20 == 7 else 3
         ended = status in (3, -1)
+        job_type = "crawl" if n % 3 else "resize"
         machine = "" if status == 0 else f"m{chance.randrange(MACHINES)}"
         yield (
             n,
-            1,
-            "crawl" if n % 3 else "resize",
+            LANES[job_type],
+            job_type,
             "",
             f"batch {n * batches // count}",
             0,
@@ -149,7 +154,7 @@ def _jobs(count: int, batches: int, now: float) -> Iterator[tuple[object, ...]]:
             machine,
             -1 if status == 0 else 0,
             '{"args":[1],"kwargs":{"url":"http://example.org/some/page"}}',
-            1 if status == 0 else None,
+            LANES[job_type] if status == 0 else None,
             1.0 if status == 3 else 0.0,
             spend_s if ended else 0.0,
             at - 60,

@@ -21,6 +21,8 @@ from jobs.store import Store, Tx, actions, browse, operations
 
 #: Operations that may run at once: each takes its turn, and people can wait.
 RUNNING_LIMIT: Final = 100
+#: So many jobs are done in the time that an answer may take.
+SMALL: Final = 50
 #: Ended operations are kept for people to look at.
 KEPT_S: Final = 30 * 86400.0
 #: How long those wait who were promised the end.
@@ -148,12 +150,24 @@ class Operations:
 
         Where the store goes away meanwhile, that is told as it was last seen: it began, and will go on.
         """
+        return self._until_end(begun, wait_s, self.step)
+
+    def answer_within(self, begun: Operation, wait_s: float) -> Operation:
+        """How far it is after ``wait_s`` at the latest.
+
+        One that is surely small is carried on here. How long a chunk of another takes nobody knows before, so it is
+        left to those who carry on what nobody waits for, and watched.
+        """
+        small = begun.total is not None and begun.total <= SMALL
+        return self._until_end(begun, wait_s, self.step if small else _leave)
+
+    def _until_end(self, begun: Operation, wait_s: float, step: Callable[[Operation], bool]) -> Operation:
         deadline = time.monotonic() + wait_s
         found = begun
         while found.state == OperationState.RUNNING and (left_s := deadline - time.monotonic()) > 0:
             seen = self._bell.count
             try:
-                if not self.step(found):
+                if not step(found):
                     self._bell.wait(seen, left_s, partial(self._moved_on, found))
                 found = self.one(found.operation_id)
             except StoreUnavailable:
@@ -181,7 +195,8 @@ class Operations:
 
     def _do_chunk(self, found: Operation) -> None:
         ids, chosen = self._next_ids(found)
-        last = len(ids) < actions.PIECE
+        last = len(ids) <= actions.PIECE
+        ids = ids[: actions.PIECE]
         cursor = found.upto if last else ids[-1]
 
         def do(tx: Tx) -> None:
@@ -197,16 +212,16 @@ class Operations:
             self._named.pop(found.operation_id, None)
 
     def _next_ids(self, found: Operation) -> tuple[list[int], JobFilter]:
-        """(the jobs of the next chunk, the filter they must still fit)."""
+        """(the jobs of the next chunk and one behind it if there is one, the filter they must still fit)."""
         with self._store.read() as conn:
             if found.named is None:
-                ids = browse.ids_between(conn, found.filter, found.cursor, found.upto, actions.PIECE)
+                ids = browse.ids_between(conn, found.filter, found.cursor, found.upto, actions.PIECE + 1)
                 return ids, found.filter
             if found.operation_id not in self._named:
                 self._named[found.operation_id] = operations.ids_of(conn, found.operation_id)
         ids = self._named[found.operation_id]
         at = bisect_right(ids, found.cursor)
-        return [one for one in ids[at : at + actions.PIECE] if one <= found.upto], found.filter
+        return [one for one in ids[at : at + actions.PIECE + 1] if one <= found.upto], found.filter
 
     def _end(self, operation_id: int, state: OperationState, why: str) -> None:
         self._store.write(lambda tx: operations.end(tx, operation_id, state, why, self._clock()))
@@ -223,6 +238,10 @@ class Operations:
     def expire(self) -> None:
         """Forget those that ended long ago."""
         self._store.write(lambda tx: operations.expire(tx, self._clock() - KEPT_S))
+
+
+def _leave(_: Operation) -> bool:
+    return False
 
 
 def _after(found: Operation, result: ActionResult, made: Sequence[int], ended_at: float | None) -> Operation:

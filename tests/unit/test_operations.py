@@ -53,6 +53,32 @@ def test_a_filter_is_carried_out_chunk_by_chunk(room):
     assert room.service.operations.running() == []
 
 
+def test_as_many_as_a_chunk_holds_are_one_chunk(room):
+    ids = room.submit(PIECE)
+    for which in (ids, ALL):
+        begun = room.service.operations.begin(Action.PRIORITY, which, priority=3)
+        room.service.operations.step(begun)
+        assert room.service.operations.one(begun.operation_id).state == OperationState.DONE
+
+
+def test_an_answer_in_time_does_what_is_small_and_leaves_the_rest_to_others(room):
+    """However long a chunk takes: whoever has to answer does not begin one of many jobs."""
+    room.submit(MANY)
+    operations = room.service.operations
+    small = operations.begin(Action.KILL, [1, 2, 3])
+    assert operations.answer_within(small, 25).state == OperationState.DONE
+    many = operations.begin(Action.COPY, ALL, total=MANY)
+    unknown = operations.begin(Action.COPY, ALL)
+    for begun in (many, unknown):
+        assert operations.answer_within(begun, 0.01).matched == 0
+    bulk = Bulk(operations)
+    bulk.start()
+    try:
+        assert operations.answer_within(many, 60).matched == MANY
+    finally:
+        bulk.stop()
+
+
 def test_what_is_skipped_is_counted_by_why(room):
     room.submit(5)
     room.claim(1)

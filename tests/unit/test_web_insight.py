@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jobs.model import AuditEntry
+from orchestrator.bulk import Bulk
 from tests.support.store_kit import Room, a_room, failed, ok
 from web.accounts import Accounts
 from web.app import WebOptions, create_app
@@ -35,7 +36,10 @@ class House:
 def house(tmp_path):
     with a_room(tmp_path) as room:
         room.job_type()
+        bulk = Bulk(room.service.operations)
+        bulk.start()
         yield House(room)
+        bulk.stop()
 
 
 def test_failures_from_list_to_rerun(house):

@@ -109,7 +109,7 @@ class Bulk(Doing):
     #: Only say what would happen.
     dry_run: bool = False
     #: How long the answer may wait for the end; the operation goes on without it.
-    wait_s: Annotated[float, Field(ge=0, le=25, allow_inf_nan=False)] = 0.2
+    wait_s: Annotated[float, Field(ge=0, le=25, allow_inf_nan=False)] = 0.1
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -295,7 +295,7 @@ def bulk() -> Response:
     begun = operations.begin(
         action, chosen, elsewhere=asked.elsewhere, priority=asked.priority, total=total, author=author()
     )
-    found = operations.carry_on(begun, answer_by - time.monotonic())
+    found = operations.answer_within(begun, answer_by - time.monotonic())
     _note(action, chosen, Acted.of(found))
     return answer(of_operation(found))
 
