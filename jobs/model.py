@@ -652,6 +652,13 @@ class MachineView:
     machine_id: str
     name: str = ""
     address: str = ""
+    #: How the server gets there, as the inventory says; None: as ssh would by itself.
+    user: str | None = None
+    port: int | None = None
+    gateway: str | None = None
+    root: str = "~/.multijob"
+    #: Path of the Python that runs its jobs; empty: not known yet.
+    interpreter: str = ""
     tags: frozenset[str] = frozenset()
     limit_process: int = 1
     state: MachineState = MachineState.CONNECTING

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,22 @@ def test_new_rows_wait_behind_a_pill_while_somebody_reads(signed_in: Page, api: 
     expect(rows).to_have_count(7)
     expect(rows.first).to_have_attribute("data-job", str(first + 6))
     expect(pill).not_to_be_visible()
+
+
+def test_a_jobs_end_reaches_the_screen_by_itself(
+    signed_in: Page, api: Api, live: RunningServer, tmp_path: Path
+) -> None:
+    """By the stream of events: no page is loaded again, and none asks in turns."""
+    job = sights.hold(live, api, tmp_path / "go", "lab-1")
+    go(signed_in, "/all_job?batch=held", "Jobs")
+    row = signed_in.locator(f'tr[data-job="{job}"]')
+    expect(row).to_contain_text("running")
+    expect(signed_in.locator(".fresh.live").get_by_text("live", exact=True)).to_be_visible()
+    signed_in.evaluate("window.stays = true")
+    (tmp_path / "go").touch()
+    expect(row).to_contain_text("done", timeout=60_000)
+    assert signed_in.evaluate("window.stays") is True
+    expect(signed_in.locator(".fresh.live").get_by_text("live", exact=True)).to_be_visible()
 
 
 class _Log:

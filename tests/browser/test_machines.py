@@ -1,8 +1,12 @@
 """Machines on the page: seen as they are, edited, paused, continued, looked over, trusted, added."""
 
+from pathlib import Path
+
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.seeing import go
+from tests.support import sights, wait
+from tests.support.server import RunningServer
 from tests.support.sights import Api
 
 
@@ -50,6 +54,47 @@ def test_pause_and_continue_and_close(signed_in: Page) -> None:
     expect(card).to_contain_text("closed", timeout=30_000)
     card.get_by_role("button", name="Continue").click()
     expect(card).to_contain_text("ready", timeout=60_000)
+
+
+def test_a_drained_machine_finishes_what_it_runs(
+    signed_in: Page, api: Api, live: RunningServer, tmp_path: Path
+) -> None:
+    job = sights.hold(live, api, tmp_path / "go", "lab-2")
+    go(signed_in, "/machine_info", "Machines")
+    card = _card(signed_in, "lab-2")
+    card.get_by_role("button", name="Drain").click()
+    dialog = signed_in.get_by_role("dialog", name="Drain lab-2?")
+    expect(dialog).to_contain_text("running ones finish")
+    dialog.locator("[data-test=lever-run]").click()
+    expect(card).to_contain_text("draining", timeout=60_000)
+    expect(card.get_by_role("button", name="Drain")).not_to_be_visible()
+    assert api("GET", f"jobs/{job}")["status"] == 1
+    (tmp_path / "go").touch()
+    expect(card).to_contain_text("closed", timeout=60_000)
+    wait.until(lambda: api("GET", f"jobs/{job}")["status"] == 3, what="the job's result", timeout_s=60)
+    ended = api("GET", f"jobs/{job}")
+    assert (ended["result"], ended["starts"]) == ("let go", 1)
+    card.get_by_role("button", name="Continue").click()
+    expect(card).to_contain_text("ready", timeout=120_000)
+
+
+def test_a_purge_tells_what_it_removed_and_the_machine_can_come_back(signed_in: Page, api: Api) -> None:
+    machine = next(one for one in api("GET", "machines")["machines"] if one["machine_id"] == "lab-2")
+    ours = Path(machine["root"]) / api("GET", "server")["server_id"]
+    assert ours.is_dir()
+    go(signed_in, "/machine_info/lab-2", "lab-2")
+    signed_in.get_by_role("button", name="Purge").click()
+    dialog = signed_in.get_by_role("dialog", name="Remove everything of ours from lab-2?")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).not_to_be_visible()
+    assert ours.is_dir()
+    signed_in.get_by_role("button", name="Purge").click()
+    dialog.get_by_role("button", name="Purge").click()
+    expect(signed_in.locator(".steps")).to_contain_text("were removed from", timeout=120_000)
+    expect(signed_in.locator("article.machine")).to_contain_text("closed", timeout=60_000)
+    assert not ours.exists()
+    signed_in.get_by_role("button", name="Continue").click()
+    expect(signed_in.locator("article.machine")).to_contain_text("ready", timeout=120_000)
 
 
 def test_the_doctor_goes_step_by_step_and_a_key_is_accepted(signed_in: Page) -> None:

@@ -42,6 +42,15 @@ def work(url, depth=1):
     return {"result": {"url": url, "status": status, "depth": depth}, "count": 1}
 """
 
+HELD = """
+import os, time
+
+def work(until):
+    while not os.path.exists(until):
+        time.sleep(0.05)
+    return {"result": "let go"}
+"""
+
 #: A picture of one pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -109,6 +118,16 @@ def send(api: Api, job_type: str, batch: str, inputs: list[dict[str, object]]) -
     wanted = [{"args": [], "kwargs": one} for one in inputs]
     answer = api("POST", "jobs", job_type=job_type, batch=batch, limit_count=0, inputs=wanted)
     return int(answer["first_id"])
+
+
+def hold(server: RunningServer, api: Api, until: Path, machine_id: str) -> int:
+    """A job on that machine that runs until there is a file of this name; its id once it runs."""
+    server.job("held", main=HELD)
+    api("POST", "job_types/held/register")
+    wanted = [{"args": [str(until)], "kwargs": {}}]
+    job = int(api("POST", "jobs", job_type="held", batch="held", machine_id=machine_id, inputs=wanted)["first_id"])
+    wait.until(lambda: api("GET", f"jobs/{job}")["status"] == 1, what="the job to run", timeout_s=120, pause_s=0.2)
+    return job
 
 
 def submit(api: Api, *, pictures: int = 60, pages: int = 40) -> None:

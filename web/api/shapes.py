@@ -353,6 +353,11 @@ class Machine(Open):
     machine_id: str
     name: str
     address: str
+    user: str | None
+    port: int | None
+    gateway: str | None
+    root: str
+    interpreter: str
     tags: list[str]
     limit_process: int
     state: State

@@ -7,7 +7,7 @@ import { slicesOf } from "../src/lib/home";
 import { grown, logFrom, logOf, piece, plain, preceded, withoutLinks } from "../src/lib/log";
 import { rangesOf } from "../src/lib/exporting";
 import { reportOf } from "../src/lib/report";
-import { callFrom, callOf, toPython } from "../src/lib/snippets";
+import { callFrom, callOf, remoteCommand, toPython, type Reach } from "../src/lib/snippets";
 import { durationOf, shownStatus, totalsOf } from "../src/lib/status";
 import { inputsOf, parseCsv, Unreadable } from "../src/lib/table";
 import { heatOfBars, laneOut, ticks } from "../src/lib/timeline";
@@ -143,4 +143,14 @@ test("a folder as a zip", async () => {
   expect(pathsOf(["a/main.py", "a/__pycache__/x.pyc", "a/sub/data.txt", "a/.git/config"].map((path) => ({ webkitRelativePath: path })))).toEqual(["main.py", "", "sub/data.txt", ""]);
   const bytes = new Uint8Array(await zipOf([{ path: "main.py", data: new TextEncoder().encode("x = 1\n") }]).arrayBuffer());
   expect([...bytes.slice(0, 4)]).toEqual([0x50, 0x4b, 3, 4]);
+});
+
+test("the command on a machine follows the inventory", () => {
+  const plain: Reach = { address: "10.0.0.5", user: null, port: null, gateway: null, root: "~/.multijob", interpreter: "" };
+  const call = { args: [1], kwargs: {} };
+  const run = `-B -c 'from main import work; print(work(1))'`;
+  expect(remoteCommand(plain, "s1", "versions/a/0-1", call)).toBe(`ssh 10.0.0.5\ncd ~/.multijob/s1/versions/a/0-1\npython3 ${run}`);
+  const given: Reach = { address: "lab", user: "me", port: 2222, gateway: "bastion", root: "/data/my jobs/", interpreter: "/opt/py/bin/python3" };
+  expect(remoteCommand(given, "s1", "versions/a/0-1", call)).toBe(`ssh -J bastion -p 2222 me@lab\ncd '/data/my jobs/s1/versions/a/0-1'\n/opt/py/bin/python3 ${run}`);
+  expect(remoteCommand({ ...plain, address: "local", root: "~/it's" }, "s1", "v", call)).toBe(`cd ~/'it'"'"'s/s1/v'\npython3 ${run}`);
 });

@@ -146,6 +146,13 @@ export interface Machine {
   machine_id: string;
   name: string;
   address: string;
+  /** How the server gets there, as the inventory says; null: as ssh would by itself. */
+  user: string | null;
+  port: number | null;
+  gateway: string | null;
+  root: string;
+  /** Path of the Python that runs its jobs; empty: not known yet. */
+  interpreter: string;
   tags: string[];
   limit_process: number;
   state: string;

@@ -1,4 +1,5 @@
 // A job's call written as Python, to run it where somebody can look into it. Pure.
+import type { Machine } from "@/api";
 import { quoted } from "./filters";
 
 export function toPython(value: unknown): string {
@@ -43,8 +44,22 @@ export function debugSnippet(origin: string, jobType: string, call: Call): strin
   ].join("\n");
 }
 
-/** The same call on the machine, in the very folder that the runner used. */
-export function remoteCommand(address: string, serverId: string, folder: string, call: Call): string {
-  const there = address === "local" ? [] : [`ssh ${quoted(address)}`];
-  return [...there, `cd ~/.multijob/${quoted(serverId)}/${quoted(folder)}`, `python3 -B -c ${quoted(`from main import work; print(work(${callOf(call.args, call.kwargs)}))`)}`].join("\n");
+export type Reach = Pick<Machine, "address" | "user" | "port" | "gateway" | "root" | "interpreter">;
+
+/** How a person gets there as the server does, with what the inventory says. */
+export function loginCommand(machine: Reach): string {
+  const options = [...(machine.gateway ? ["-J", machine.gateway] : []), ...(machine.port ? ["-p", String(machine.port)] : [])];
+  return ["ssh", ...options, machine.user ? `${machine.user}@${machine.address}` : machine.address].map(quoted).join(" ");
+}
+
+/** A folder of the machine for its shell: what begins with "~/" is below the account's home. */
+function folderOf(path: string): string {
+  return path.startsWith("~/") ? `~/${quoted(path.slice(2))}` : quoted(path);
+}
+
+/** The same call on the machine, in the very folder and by the very Python that the runner used. */
+export function remoteCommand(machine: Reach, serverId: string, folder: string, call: Call): string {
+  const there = machine.address === "local" ? [] : [loginCommand(machine)];
+  const run = `from main import work; print(work(${callOf(call.args, call.kwargs)}))`;
+  return [...there, `cd ${folderOf(`${machine.root.replace(/\/+$/, "")}/${serverId}/${folder}`)}`, `${quoted(machine.interpreter || "python3")} -B -c ${quoted(run)}`].join("\n");
 }
