@@ -1,11 +1,12 @@
 """Statements on the paths where each job pays, compiled once and handed to the driver as plain tuples.
 
 Ordinary execution turns every row into a dict and back, and writes every IN list anew; for many small rows that costs
-more than SQLite does. A statement here is still portable Core: it is compiled for the kind of database it meets. On a
-database server many rows are one statement (``rowsets``), never a round trip for each.
+more than SQLite does. A statement here is still portable Core: it is compiled for the kind of database it meets. Many
+rows are one statement on a database server, and a few on SQLite (``rowsets``), never one for each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -36,6 +37,8 @@ class _Way(NamedTuple):
     compiled: _Compiled
     #: From the rows to the parameters of one statement over all of them; None: the driver is handed every row.
     pack: rowsets.Pack | None
+    #: Statements over so many rows at once.
+    written_out: Mapping[int, str]
 
 
 class Bulk:
@@ -53,18 +56,27 @@ class Bulk:
         dialect = conn.dialect.name
         if dialect not in self._ways:
             self._ways[dialect] = self._way(conn)
-        (sql, constants, arrange), pack = self._ways[dialect]
+        (sql, constants, arrange), pack, written_out = self._ways[dialect]
         if pack is not None:
             return conn.exec_driver_sql(sql, arrange(pack(rows) + constants)).rowcount
-        given: list[Any] = [arrange(row + constants) for row in rows]
-        return conn.exec_driver_sql(sql, given).rowcount
+        changed = at = 0
+        for length, longer in written_out.items():
+            while len(rows) - at >= length:
+                values = tuple(chain.from_iterable(rows[at : at + length]))
+                changed += conn.exec_driver_sql(longer, values).rowcount
+                at += length
+        if at < len(rows):
+            given: list[Any] = [arrange(row + constants) for row in rows[at:]]
+            changed += conn.exec_driver_sql(sql, given).rowcount
+        return changed
 
     def _way(self, conn: Connection) -> _Way:
         rowset = rowsets.find(conn.dialect, self._statement, self._parameters)
         if rowset is None:
-            return _Way(_compile(self._statement, self._parameters, conn), None)
+            written_out = rowsets.written_out(conn.dialect, self._statement, self._parameters)
+            return _Way(_compile(self._statement, self._parameters, conn), None, written_out)
         compiled = _compile(rowset.statement, rowset.parameters, conn)
-        return _Way(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack)
+        return _Way(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack, {})
 
 
 class ByIds:
