@@ -14,8 +14,8 @@ from jobs.live import Live
 from jobs.model import AttemptKey, Reported
 from jobs.people import People
 from jobs.rules import Backoff
-from jobs.store import Store, Tx, attempts
-from jobs.store.attempts import Settled
+from jobs.store import Store, Tx
+from jobs.store.closing import Settled
 
 
 def _silent(*_: object) -> None:
@@ -64,11 +64,9 @@ class Desk:
         if lanes:
             tx.after(lambda: self.on_submitted(lanes))
 
-    def _tell_settled(self, tx: Tx, machine_id: str, settled: Sequence[Settled]) -> None:
-        if not settled:
+    def _tell_settled(self, tx: Tx, machine_id: str, settled: Settled) -> None:
+        if not settled.reported:
             return
-        reported = [one.reported for one in settled]
-        lanes = attempts.lanes_of(settled)
         tx.after(self._bell.ring)
-        tx.after(lambda: self.on_reported(machine_id, reported))
-        self._tell_lanes(tx, lanes)
+        tx.after(lambda: self.on_reported(machine_id, settled.reported))
+        self._tell_lanes(tx, settled.lanes)

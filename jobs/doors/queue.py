@@ -144,7 +144,7 @@ class Queue(Desk):
         def end(tx: Tx) -> int:
             settled = attempts.end(tx, machine_id, keys, outcome, self._settle, self._clock())
             self._tell_settled(tx, machine_id, settled)
-            return len(settled)
+            return len(settled.reported)
 
         return self._store.write(end)
 

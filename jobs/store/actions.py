@@ -340,7 +340,7 @@ def _count(tx: Tx, row: _Row, jobs: int, at: float | None = None) -> None:
     at = row.updated_at if at is None else at
     tx.deltas.add(row.job_type, row.batch, row.status, at, *sums)
     if row.status == Status.DONE:
-        tx.deltas.spent(row.job_type, row.batch, at, jobs, row.spend_s)
+        tx.deltas.spent(row.job_type, row.batch, at, [row.spend_s], jobs)
 
 
 def _touch(tx: Tx, rows: Iterable[_Row], now: float) -> None:

@@ -87,6 +87,13 @@ class ByIds:
         self._parameters = tuple(parameters)
         self._compiled: dict[tuple[str, int], _Compiled] = {}
 
+    def rows(self, conn: Connection, ids: Sequence[int]) -> Sequence[Values]:
+        """All rows of a SELECT, as the driver gives them."""
+        found = self.run(conn, ids)
+        rows: Sequence[Values] = found.cursor.fetchall()
+        found.close()
+        return rows
+
     def run(self, conn: Connection, ids: Sequence[int], *values: Any) -> CursorResult[*tuple[Any, ...]]:
         """Execute for at least one id and at most the longest list."""
         size = next(size for size in SIZES if size >= len(ids))

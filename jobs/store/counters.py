@@ -5,7 +5,7 @@ The same jobs are kept by the hour of their latest move as well, so that a histo
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Double, bindparam, case, delete, exists, func, insert, select, update
@@ -86,9 +86,11 @@ class Deltas:
         if at > sums[3]:
             sums[3] = at
 
-    def spent(self, job_type: str, batch: str, at: float, jobs: int, spend_s: float) -> None:
-        """So many more finished jobs (fewer, when negative) whose latest move was ``at`` took so long each."""
-        self._steps[job_type, batch, int(at) // HOUR_S, spends.step_of(spend_s)] += jobs
+    def spent(self, job_type: str, batch: str, at: float, spends_s: Iterable[float], jobs: int = 1) -> None:
+        """Finished jobs whose latest move was ``at``: for each of these durations so many more (fewer, if negative)."""
+        hour = int(at) // HOUR_S
+        for step, count in Counter(map(spends.step_of, spends_s)).items():
+            self._steps[job_type, batch, hour, step] += jobs * count
 
     def new_batch(self, job_type: str, batch: str, tag: str) -> None:
         """Should the batch be new, this is its tag."""

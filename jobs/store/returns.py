@@ -198,7 +198,7 @@ def _write(tx: Tx, moves: Sequence[tuple[_Taken, _Next]], now: float) -> None:
         tx.deltas.add(*name, Status.RETURNING, job.updated_at, -1, -job.return_count, -job.spend_s)
         tx.deltas.add(*name, after.to, now, 1, job.return_count, job.spend_s)
         if after.to == Status.DONE:
-            tx.deltas.spent(*name, now, 1, job.spend_s)
+            tx.deltas.spent(*name, now, [job.spend_s])
     _MOVE.run(tx.conn, rows)
 
 
