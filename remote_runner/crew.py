@@ -12,8 +12,10 @@ from remote_runner.protocol import Assignment, Version
 from remote_runner.queues import Queues
 from remote_runner.station import Station
 
-#: An attempt that runs this long is reported as started even if nothing else is.
+#: An attempt that runs this long is reported as started even if nothing else is; with a report that goes anyway, one
+#: that runs a little while. What is shorter is known by its end alone.
 TELL_START_S = 0.5
+TELL_START_ALONG_S = 0.1
 #: Jobs shorter than this are handed out ahead, up to this much of them and at most so many.
 AHEAD_S = 0.02
 AHEAD_JOBS = 16
@@ -42,6 +44,11 @@ class Crew:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether attempts wait that no worker was given yet."""
+        return bool(self._queues)
 
     # -- what the server asks for
 
@@ -303,7 +310,7 @@ class Crew:
         self._ask_kills()
 
     def _watch_running(self, station: Station, attempt: Attempt, now: float) -> None:
-        age_s = now - (station.started_us(attempt) or 0) / 1000000
+        age_s = _age_s(station, attempt, now)
         if age_s >= AHEAD_S and len(station.handed) > 1:
             self._put_back(station.take_back())
         if age_s >= TELL_START_S:
@@ -314,11 +321,11 @@ class Crew:
         if timeout_s is not None and age_s >= timeout_s:
             _doom(attempt, "timeout", TIMEOUT_GRACE_S)
 
-    def tell_starts(self) -> None:
-        """Record the start of everything that runs now."""
+    def tell_starts(self, now: float) -> None:
+        """Record the start of what has run for a while."""
         for station in self._places.busy():
             running = station.running()
-            if running is not None:
+            if running is not None and _age_s(station, running, now) >= TELL_START_ALONG_S:
                 self._tell_start(running)
 
     def _tell_start(self, attempt: Attempt) -> None:
@@ -342,6 +349,10 @@ class Crew:
     def dismiss(self) -> None:
         """Let go of every worker."""
         self._places.dismiss()
+
+
+def _age_s(station: Station, attempt: Attempt, now: float) -> float:
+    return now - (station.started_us(attempt) or 0) / 1000000
 
 
 def _doom(attempt: Attempt, reason: str, grace_s: float) -> None:

@@ -11,6 +11,10 @@ from remote_runner.stream import Loop, Message, Stream
 
 Stop = Callable[[object], None]
 
+#: While more work waits here, a report follows the one before it no sooner: a few large ones cost the server less than
+#: many small ones, and nobody waits for a worker meanwhile. Where nothing waits, what ends is told at once.
+PACE_S = 0.02
+
 
 class Postman:
     """One batch is on its way at a time; the next grows meanwhile."""
@@ -18,6 +22,7 @@ class Postman:
     def __init__(self, loop: Loop, runner: str, key: bytes, box: Outbox, on_stop: Stop) -> None:
         self.route = Route(None)
         self.contact_at = 0.0  # when a report was last answered
+        self.may_gather = False  # more work waits here than the workers have at hand
         self._loop = loop
         self._runner = runner
         self._key = key
@@ -27,6 +32,7 @@ class Postman:
         self._courier: Optional[Stream] = None
         self._courier_pid = 0
         self._in_flight: Optional[str] = None  # the route
+        self._sent_at = 0.0
 
     def use_channel(self, channel: Optional[Stream]) -> None:
         """There is a channel, or none; what was on its way over the one before has to go again."""
@@ -40,7 +46,13 @@ class Postman:
 
     def may_send(self, now: float) -> bool:
         """Whether a batch could go now."""
-        return self._in_flight is None and len(self._outbox) > 0 and self._choose(now) is not None
+        if self._in_flight is not None or not len(self._outbox) or self._rest_s(now) > 0:
+            return False
+        return self._choose(now) is not None
+
+    def _rest_s(self, now: float) -> float:
+        """How long records are gathered before the next batch goes."""
+        return self._sent_at + PACE_S - now if self.may_gather else 0.0
 
     def _choose(self, now: float) -> Optional[str]:
         return self.route.choose(now, self._channel is not None)
@@ -49,13 +61,16 @@ class Postman:
         """How long until a batch may go that may not go now; None: not before something happens."""
         if self._in_flight is not None or not len(self._outbox):
             return None
-        return self.route.wait_s(now)
+        retry_s = self.route.wait_s(now)
+        if retry_s is None and self._channel is None:
+            return None
+        return max(self._rest_s(now), retry_s or 0.0)
 
     def send(self, now: float) -> None:
         """Send the next batch, unless one is on its way."""
         if not self.may_send(now):
             return
-        self._in_flight = self._choose(now)
+        self._in_flight, self._sent_at = self._choose(now), now
         texts = self._outbox.batch()
         if self._in_flight == HTTP and self.route.url is not None:
             body = outbox.report_body(self._runner, texts)

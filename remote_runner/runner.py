@@ -112,8 +112,9 @@ class Runner:
         self._keep_lease(work.crew, now)
         self._tick(work.crew, now)
         self._look_for_root(now)
+        work.postman.may_gather = work.crew.has_waiting
         if work.postman.may_send(now):
-            work.crew.tell_starts()
+            work.crew.tell_starts(now)
         if self._write_journal(work.journal):
             work.postman.send(now)
             work.crew.dispatch()

@@ -9,9 +9,11 @@ from jobs.doors.desk import Desk
 from jobs.model import ResultPage
 from jobs.store import results
 
-#: Who waits for more results than a few gets them in pages: the first to finish waits this long for others.
+#: Who waits for more results than a few gets them in pages: no sooner after the question than so long for each job that
+#: is unfinished, and at most so long. Where results are rarer than that, each is given at once.
 FEW: Final = 16
-GATHER_S: Final = 0.01
+GATHER_EACH_S: Final = 0.0001
+GATHER_LONGEST_S: Final = 0.05
 
 
 class Results(Desk):
@@ -41,7 +43,8 @@ class Results(Desk):
     ) -> ResultPage:
         """As ``results``, but an empty page is given only when nothing is unfinished or the time is over."""
         wanted = submitting.check_wanted(cursor, batch, ranges, limit)
-        deadline = time.monotonic() + timeout_s
+        asked_s = time.monotonic()
+        deadline = asked_s + timeout_s
         while True:
             seen = self._bell.count
             left_s = deadline - time.monotonic()
@@ -51,8 +54,7 @@ class Results(Desk):
                 return page
             wanted = wanted._replace(cursor=page.cursor)
             self._bell.wait(seen, left_s, self._done_since(page.cursor))
-            if page.pending is None or page.pending > FEW:
-                time.sleep(GATHER_S)
+            time.sleep(max(0.0, asked_s + gather_s(page.pending) - time.monotonic()))
 
     def _done_since(self, cursor: int) -> Callable[[], bool]:
         def done() -> bool:
@@ -60,3 +62,10 @@ class Results(Desk):
                 return results.last_done(conn) > cursor
 
         return done
+
+
+def gather_s(pending: int | None) -> float:
+    """How long after the question results are gathered for one who waits for so many (None: more than were counted)."""
+    if pending is None:
+        return GATHER_LONGEST_S
+    return 0.0 if pending <= FEW else min(pending * GATHER_EACH_S, GATHER_LONGEST_S)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.doors.results import gather_s
 from jobs.errors import InvalidInput
 from jobs.model import ResultRow, Submission
 from jobs.store import results
@@ -172,3 +173,9 @@ def test_wrong_questions_name_their_field(room: Room, wrong: dict[str, object], 
 
 def test_ranges_are_merged() -> None:
     assert merged([(5, 6), (1, 2), (3, 3), (6, 9), (20, 30), (22, 23)]) == ((1, 3), (5, 9), (20, 30))
+
+
+def test_who_waits_for_many_gets_them_in_pages() -> None:
+    assert gather_s(1) == gather_s(16) == 0.0
+    assert 0.0 < gather_s(100) < gather_s(300)
+    assert gather_s(100_000) == gather_s(None) <= 0.05
