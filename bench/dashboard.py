@@ -194,3 +194,7 @@ def _gather(manifest: dict[str, Any], name: str, files: set[str]) -> None:
     files |= {str(one["file"]), *one.get("css", [])}
     for needed in one.get("imports", []):
         _gather(manifest, needed, files)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,32 +1,39 @@
 """The whole walk: SDK → server → real SSH machines → results in the submitter's hands. JSON lines.
 
 The server runs in a process of its own; machines are private sshds on 127.0.0.2 …, two slots each. Every result is
-checked. ``cpu_ms_per_job`` is the busy time of the whole box, so everything counts, also what others do on it.
-WORKLOAD names some of them: noop, sleep10, fresh_process, return_main, functions, one, runner_gone, new_machine,
-noop_mariadb, noop_postgresql. N is how many no-op jobs.
+checked. ``cpu_ms_per_job`` is the busy time of the whole box, so everything counts, also what others do on it;
+``cpu_us_per_job_by`` is what our own processes used of it, but for those that ended meanwhile.
+N is how many no-op jobs.
 """
 
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from bench._rows import Targets, busy_s, show
+from bench._rows import Targets, busy_s, how_many, show, skip, wanted
+from bench._stage import NOOP, SLOTS, Spent, a_server, run
 from multijob import Client, Executor
 from tests.support import databases, wait
-from tests.support import hosts as ssh_hosts
 from tests.support.hosts import Hosts
 from tests.support.processes import processes_below
 from tests.support.server import RunningServer
 
+ROWS: Final = (
+    "noop",
+    "sleep10",
+    "fresh_process",
+    "return_main",
+    "functions",
+    "one",
+    "new_machine",
+    "runner_gone",
+    "noop_mariadb",
+    "noop_postgresql",
+)
 MACHINES = 4
-SLOTS = 2
-NOOP = "def work(x, y):\n    return x + y\n"
 SLEEP10 = "import time\ndef work(x, y):\n    time.sleep(0.01)\n    return x + y\n"
 FRESH = "fresh_process: true\n"
 RETURN = "def work(x, y):\n    return {'result': x + y, 'return_data': x}\n"
@@ -45,7 +52,7 @@ class Workload(NamedTuple):
 #: Two shared cores; what a busier or slower box gives is to be read as a ratio to noop.
 NOOP_TARGETS: Targets = {"jobs_per_s": (">=", 15_000), "cpu_ms_per_job": ("<=", 0.09)}
 WORKLOADS = [
-    Workload("noop", int(os.environ.get("N", "50000")), {"main": NOOP}, NOOP_TARGETS),
+    Workload("noop", how_many(50_000), {"main": NOOP}, NOOP_TARGETS),
     Workload("sleep10", 8_000, {"main": SLEEP10}, {"jobs_per_s": (">=", 760)}),
     Workload("fresh_process", 5_000, {"main": NOOP, "job.yml": FRESH}, {"jobs_per_s": (">=", 1_200)}),
     Workload("return_main", 10_000, {"main": RETURN, "return_main": RETURN_MAIN}, {"jobs_per_s": (">=", 3_000)}),
@@ -54,51 +61,36 @@ FUNCTIONS = 10_000
 
 
 def main() -> None:
-    wanted = set(os.environ.get("WORKLOAD", "").split(",")) - {""}
-
-    def is_wanted(name: str) -> bool:
-        return not wanted or name in wanted
-
-    with a_server(MACHINES) as (server, hosts):
-        client = server.client()
-        for workload in WORKLOADS:
-            if is_wanted(workload.name):
-                throughput(server, client, workload)
-        if is_wanted("functions"):
-            functions(server, client)
-        if is_wanted("one"):
-            latency(server, client)
-        if is_wanted("new_machine"):
-            new_machine(server, client, hosts)
-    if is_wanted("runner_gone"):
+    if any(wanted(name) for name in ROWS[:7]):
+        with a_server(MACHINES) as (server, hosts):
+            _on_one_server(server, server.client(), hosts)
+    if wanted("runner_gone"):
         with a_server(1, linger_s=0.2) as (server, hosts):
             runner_gone(server, server.client(), Path(hosts.root_of(hosts.hosts[0])))
     for kind in ("mariadb", "postgresql"):
-        if is_wanted(f"noop_{kind}") and not databases.missing(kind):
+        if wanted(f"noop_{kind}"):
             on_a_database(kind)
 
 
-@contextmanager
-def a_server(machines: int, **settings: object) -> Iterator[tuple[RunningServer, Hosts]]:
-    """A server on that many fresh machines."""
-    with tempfile.TemporaryDirectory(prefix="mj-bench-") as folder, ssh_hosts.running() as hosts:
-        for _ in range(machines):
-            hosts.start()
-        server = RunningServer(Path(folder), hosts.inventory(limit_process=SLOTS), **{"linger_s": 20, **settings})
-        (server.home / "known_hosts").write_text((hosts.home / "known_hosts").read_text())
-        server.start()
-        try:
-            yield server, hosts
-        finally:
-            server.stop()
+def _on_one_server(server: RunningServer, client: Client, hosts: Hosts) -> None:
+    for workload in WORKLOADS:
+        if wanted(workload.name):
+            throughput(server, hosts, workload)
+    if wanted("functions"):
+        functions(server, client)
+    if wanted("one"):
+        latency(server, client)
+    if wanted("new_machine"):
+        new_machine(server, client, hosts)
 
 
-def throughput(server: RunningServer, client: Client, workload: Workload, told: str = "") -> float:
-    """Submit all, read all, check all; a small run before warms the machines. Jobs per second."""
+def throughput(server: RunningServer, hosts: Hosts, workload: Workload, told: str = "") -> None:
+    """Submit all, read all, check all; a small run before warms the machines."""
+    client = server.client()
     server.job(workload.name, **workload.files)
     client.register(workload.name)
     run(client, workload.name, 200)
-    busy, started = busy_s(), time.perf_counter()
+    spent, busy, started = Spent(server, hosts), busy_s(), time.perf_counter()
     run(client, workload.name, workload.n)
     wall_s, cpu_s = time.perf_counter() - started, busy_s() - busy
     show(
@@ -108,22 +100,25 @@ def throughput(server: RunningServer, client: Client, workload: Workload, told: 
         jobs_per_s=round(workload.n / wall_s),
         wall_s=round(wall_s, 2),
         cpu_ms_per_job=round(cpu_s * 1000 / workload.n, 4),
+        cpu_us_per_job_by={who: round(used_s * 1e6 / workload.n, 1) for who, used_s in spent.seconds().items()},
     )
-    return workload.n / wall_s
 
 
 def on_a_database(kind: str) -> None:
     """The no-op jobs with a private server of that kind as the store."""
+    if lacks := databases.missing(kind):
+        return skip(f"noop_{kind}", f"not installed: {', '.join(lacks)}")
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
             databases.a_database(kind, Path(folder)) as database,
-            a_server(MACHINES, db=database.url) as (server, _),
+            a_server(MACHINES, db=database.url) as (server, hosts),
         ):
             noop = WORKLOADS[0]._replace(targets={"jobs_per_s": (">=", 8_000)})
-            throughput(server, server.client(), noop, f"noop_{kind}")
+            throughput(server, hosts, noop, f"noop_{kind}")
     finally:
         databases.stop_all()
+    return None
 
 
 def functions(server: RunningServer, client: Client) -> None:
@@ -192,14 +187,6 @@ def runner_gone(server: RunningServer, client: Client, root: Path) -> None:
         assert result.result == number + 1
     middle_ms = statistics.median(taken_ms[1:])
     show("runner_gone", {"latency_p50_ms": ("<=", 150)}, n=len(taken_ms) - 1, latency_p50_ms=round(middle_ms, 1))
-
-
-def run(client: Client, name: str, n: int) -> None:
-    jobs = client.submit_many(name, ((number, 1) for number in range(n)), chunk=2000)
-    results = {result.id: result.result for result in client.results(jobs)}
-    wrong = [job for number, job in enumerate(jobs) if results.get(job) != number + 1]
-    if wrong:
-        sys.exit(f"{name}: {len(wrong)} results are wrong or missing, first: job {wrong[0]}")
 
 
 def latency(server: RunningServer, client: Client, n: int = 200) -> None:

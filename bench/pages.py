@@ -244,3 +244,7 @@ def _time(client: FlaskClient, path: str) -> None:
         size = len(response.data)
     middle, worst = statistics.median(times[1:]), max(times[1:])
     _say(path, first_ms=round(times[0], 1), p50_ms=round(middle, 1), worst_ms=round(worst, 1), bytes=size)
+
+
+if __name__ == "__main__":
+    main()

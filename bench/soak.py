@@ -177,3 +177,7 @@ def _resident_kb() -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     return 0
+
+
+if __name__ == "__main__":
+    main()
