@@ -12,9 +12,10 @@ SECONDS ?= 180
 MINUTES ?= 60
 DATABASE ?= sqlite
 SEED ?=
+N ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test web screenshots soak-page chaos fuzz audit lint format bench lock tools test-tools clean
+.PHONY: help demo test web screenshots soak-page chaos fuzz audit lint format bench peers lock tools test-tools clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -55,8 +56,12 @@ format: $(VENV)/.dev ## lay the code out
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev tools ## measure; ONLY=name for one of them; JSON lines
-	@$(BIN)/python -m bench $(ONLY)
+bench: $(VENV)/.dev tools ## measure, JSON lines, half an hour; ONLY=name,… some of it (ONLY=? lists), N=… how many
+	@$(if $(N),N=$(N)) $(BIN)/python -m bench $(ONLY)
+
+peers: ## what the bench compares us with: GNU parallel, Celery with Redis, apart from our own packages
+	@sh tools/system-packages peers
+	@$(PYTHON) -m venv bench/.peers && bench/.peers/bin/pip install --quiet 'celery[redis]>=5.5,<6'
 
 lock: $(VENV)/.dev ## resolve the locked requirements anew (needs uv)
 	@sh tools/lock

@@ -18,9 +18,9 @@ Targets = Mapping[str, tuple[str, float]]
 _UNSCALED: Final = ("share", "ratio", "_mb", "_kb", "_bytes")
 
 
-def show(workload: str, targets: Targets | None = None, *, system: str = "multijob", **figures: object) -> None:
+def show(workload: str, targets: Targets | None = None, **figures: object) -> None:
     """Print the line; ``targets`` by the name of the figure they are about."""
-    line: dict[str, object] = {"system": system, "workload": workload, **figures}
+    line: dict[str, object] = {"system": "multijob", "workload": workload, **figures}
     if targets:
         line["target"] = {name: f"{way} {value:g}" for name, (way, value) in targets.items()}
         line["holds"] = _hold(targets, figures, 1.0)

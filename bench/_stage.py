@@ -64,7 +64,7 @@ class Spent:
 
     def cores(self, wall_s: float) -> dict[str, float]:
         """Cores that each has kept busy since the beginning."""
-        return {f"{who}_cores": round(spent_s / wall_s, 2) for who, spent_s in self.seconds().items()}
+        return {who: round(spent_s / wall_s, 2) for who, spent_s in self.seconds().items()}
 
     def seconds(self) -> dict[str, float]:
         """Since the beginning, without those of processes that have ended."""

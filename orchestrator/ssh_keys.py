@@ -5,9 +5,7 @@ Strict: an unknown key is refused with its fingerprint until somebody accepts it
 
 import base64
 import hashlib
-import hmac
 import logging
-import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import NamedTuple, Protocol
 import paramiko
 
 from orchestrator.errors import HostKeyRefused
+from orchestrator.ssh_known import KnownFile
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,8 @@ class KnownHosts:
 
     def __init__(self, own: Path, *, accept_new: bool = False, others: Sequence[Path] = SYSTEM_FILES) -> None:
         self._own = own
-        self._others = [path.expanduser() for path in others]
+        #: Our own decides before the person's.
+        self._files = [KnownFile(path) for path in (own, *(path.expanduser() for path in others))]
         self._accept_new = accept_new
         self._lock = threading.Lock()
         self._offers: dict[tuple[str, str], Offer] = {}
@@ -59,7 +59,7 @@ class KnownHosts:
     def check(self, machine_id: str, name: str, key: paramiko.PKey, pin: str | None) -> None:
         """Return if ``key`` is the right one for the host ``name``; else raise HostKeyRefused."""
         shown = fingerprint(key)
-        if any(_revokes(path, key) for path in (self._own, *self._others)):
+        if any(file.revokes(key.get_base64()) for file in self._files):
             raise HostKeyRefused(f"the host key of {name} is revoked: {shown}", fingerprint=shown, changed=True)
         known = self._known(name)
         if shown == pin or (pin is None and key.get_base64() in known.get(key.get_name(), ())):
@@ -84,12 +84,8 @@ class KnownHosts:
         return bool(offers)
 
     def _known(self, name: str) -> dict[str, set[str]]:
-        """Kind → keys in base64, of the first file that knows the host: our own decides before the person's."""
-        for path in (self._own, *self._others):
-            found = _read(path, name)
-            if found:
-                return found
-        return {}
+        """Kind → keys in base64, of the first file that knows the host."""
+        return next((found for file in self._files if (found := file.keys(name))), {})
 
     def _write(self, offer: Offer) -> None:
         with self._lock:
@@ -118,46 +114,6 @@ class StrictPolicy(paramiko.MissingHostKeyPolicy):
 def fingerprint(key: paramiko.PKey) -> str:
     """As ``ssh`` prints it: SHA256:…"""
     return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode("ascii").rstrip("=")
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        log.warning("cannot read %s: %s", path, error.strerror)
-        return []
-
-
-def _read(path: Path, name: str) -> dict[str, set[str]]:
-    """What one file knows of a host: kind → keys in base64. Lines with a marker or of another form say nothing."""
-    found: dict[str, set[str]] = {}
-    for line in _lines(path):
-        words = line.split()
-        if len(words) >= 3 and line[0] not in "#@" and _names(words[0], name):
-            found.setdefault(words[1], set()).add(words[2])
-    return found
-
-
-def _names(patterns: str, name: str) -> bool:
-    """Whether the first word of a line means this host: hashed, or names with * and ?, with ! for exceptions."""
-    if patterns.startswith("|1|"):
-        return hmac.compare_digest(paramiko.HostKeys.hash_host(name, patterns), patterns)
-    wanted = [pattern for pattern in patterns.split(",") if not pattern.startswith("!")]
-    unwanted = [pattern[1:] for pattern in patterns.split(",") if pattern.startswith("!")]
-    return any(_matches(name, pattern) for pattern in wanted) and not any(_matches(name, one) for one in unwanted)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """As ssh does: only * and ? are special, the brackets around an address with a port are not."""
-    expression = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern)
-    return re.fullmatch(expression, name, re.IGNORECASE) is not None
-
-
-def _revokes(path: Path, key: paramiko.PKey) -> bool:
-    """Whether a file revokes the key; we take that to hold for every host."""
-    return any(line.startswith("@revoked ") and key.get_base64() in line.split() for line in _lines(path))
 
 
 def _why(name: str, shown: str, pin: str | None, *, changed: bool) -> str:
