@@ -94,18 +94,25 @@ def sorted_page(conn: Connection, chosen: JobFilter, size: int, order: Sort, aft
     """Jobs in the order of a value, equal ones by id, from behind that place on.
 
     No index: it would cost every move of every job more than this costs now and then, one walk over the jobs that the
-    filter means, of which the database keeps no more than the page.
+    filter means, of which the database keeps no more than the values and ids of the page. Only those jobs are then read.
     """
     value = _J[order.column]
-    query = _filtered(_JOB, chosen).limit(size)
+    query = _filtered(select(_J.id, value), chosen).limit(size)
     query = query.order_by(value.desc(), _J.id.desc()) if order.down else query.order_by(value, _J.id)
     if after is not None and order.down:
         query = query.where(or_(value < after.value, and_(value == after.value, _J.id < after.job_id)))
     elif after is not None:
         query = query.where(or_(value > after.value, and_(value == after.value, _J.id > after.job_id)))
-    found = [_job(row) for row in conn.execute(query)]
-    place = Place(getattr(found[-1], order.column), found[-1].job_id) if len(found) == size else None
-    return Page(jobs=found, after=None, place=place)
+    places = [Place(found, job_id) for job_id, found in conn.execute(query)]
+    found = _by_id(conn, [place.job_id for place in places])
+    listed = [found[place.job_id] for place in places if place.job_id in found]
+    return Page(jobs=listed, after=None, place=places[-1] if len(places) == size else None)
+
+
+def _by_id(conn: Connection, job_ids: Sequence[int]) -> dict[int, Job]:
+    """Those that there are."""
+    rows = (row for some in queue.in_lists(job_ids) for row in conn.execute(_JOB.where(_J.id.in_(some))))
+    return {row.id: _job(row) for row in rows}
 
 
 def last_id(conn: Connection) -> int:
