@@ -57,6 +57,7 @@ LISTS: Final = (
     "jobs?after=500000",
     "jobs?batch=batch 1000&sort=-updated_at",
     "jobs?batch=batch 1000&sort=-spend_s",
+    "summary?percentiles=false",
 )
 
 

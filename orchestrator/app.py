@@ -344,6 +344,7 @@ class Server:
             secure_cookies=self._settings.behind_tls_proxy,
             version=version("multijob-server"),
             inventory_problems=lambda: self._problems,
+            retention=timing.of_retention(self._settings),
             stopping=self._stopping,
             waiting_requests=self._settings.threads // 2,
         )

@@ -37,6 +37,7 @@ def application() -> Flask:
         auth=settings.auth,
         secure_cookies=settings.behind_tls_proxy,
         version=version("multijob-server"),
+        retention=timing.of_retention(settings),
         waiting_requests=settings.threads // 2,
     )
     return create_app(service, Accounts(service, settings.secret), options)

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from flask import Flask, current_app
 
+from jobs.retention import Rule
 from jobs.service import JobService
 from web.accounts import Accounts
 
@@ -32,6 +33,8 @@ class WebOptions:
     version: str = ""
     #: What is wrong with inventory.yml now: mappings of file, line, where, message, remedy.
     inventory_problems: Callable[[], Sequence[Mapping[str, Any]]] = _no_problems
+    #: What of finished jobs is kept, for people to see.
+    retention: Rule = field(default_factory=Rule)
     #: Requests that may wait for results at once; half of the listener's threads, so that others get through.
     waiting_requests: int = 32
     #: A stream of events that has nothing to tell says so this often.

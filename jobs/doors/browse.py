@@ -132,10 +132,14 @@ class Browse(Machines):
             raise NotFound(f"job {job_id} has no ended attempt {attempt}")
         return found[0]
 
-    def summary(self, job_type: str | None = None, batch: str | None = None, by_batch: bool = True) -> list[Summary]:
+    def summary(
+        self, job_type: str | None = None, batch: str | None = None, by_batch: bool = True, *, percentiles: bool = True
+    ) -> list[Summary]:
         """Counters of the job types (of one, when named), split by batch or over all batches."""
         with self._store.read() as conn:
             found = counters.summary(conn, job_type, batch, by_batch)
+            if not percentiles:
+                return found
             spent = durations.of_batches(conn, job_type, batch, by_batch or batch is not None)
         return [replace(one, percentiles=spent.get((one.job_type, one.batch), NONE)) for one in found]
 

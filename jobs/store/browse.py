@@ -94,7 +94,7 @@ def sorted_page(conn: Connection, chosen: JobFilter, size: int, order: Sort, aft
     """Jobs in the order of a value, equal ones by id, from behind that place on.
 
     No index: it would cost every move of every job more than this costs now and then, one walk over the jobs that the
-    filter means, of which the database keeps no more than the values and ids of the page. Only those jobs are then read.
+    filter means, of which the database keeps no more than the values and ids of a page. Only its jobs are then read.
     """
     value = _J[order.column]
     query = _filtered(select(_J.id, value), chosen).limit(size)

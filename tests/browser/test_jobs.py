@@ -109,6 +109,15 @@ def test_a_failed_job_says_what_where_and_what_now(signed_in: Page, api: Api) ->
     expect(signed_in.get_by_role("row").nth(1)).to_contain_text("work() raised an error")
 
 
+def test_a_jobs_time_is_held_against_the_median_of_its_type(signed_in: Page, api: Api) -> None:
+    job = api("GET", "jobs?batch=holiday-pictures&status=done")["jobs"][0]
+    median = re.compile(r"[\d.]+× the median of \d+ ms")
+    go(signed_in, f"/all_job/{job['id']}", f"Job {job['id']}")
+    expect(signed_in.get_by_label("Overview")).to_contain_text(median)
+    go(signed_in, f"/machine_info/{job['machine_id']}", job["machine_id"])
+    expect(signed_in.get_by_text(re.compile(r"take [\d.]+× the median of their type"))).to_be_visible()
+
+
 def test_hostile_words_are_text_everywhere(signed_in: Page, api: Api) -> None:
     signed_in.on("dialog", lambda dialog: (_ for _ in ()).throw(AssertionError(dialog.message)))
     job = api("GET", "jobs?batch=hostile")["jobs"][0]

@@ -126,6 +126,11 @@ def test_tokens_are_made_once_shown_and_revoked(signed_in: Page) -> None:
     expect(row).to_contain_text("revoked")
 
 
+def test_what_is_kept_is_said(signed_in: Page) -> None:
+    go(signed_in, "/settings", "Settings")
+    expect(signed_in.locator("[data-test=retention]")).to_contain_text("Finished jobs are kept for ever.")
+
+
 def test_what_was_done_stands_in_the_activity(signed_in: Page, api: Api) -> None:
     api("PATCH", "machines/attic", name="Attic")
     go(signed_in, "/activity", "Activity")

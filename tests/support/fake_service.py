@@ -193,7 +193,9 @@ class FakeService:
                     return page
                 self._changed.wait(left_s)
 
-    def summary(self, job_type: str | None = None, batch: str | None = None, by_batch: bool = True) -> list[Summary]:
+    def summary(
+        self, job_type: str | None = None, batch: str | None = None, by_batch: bool = True, *, percentiles: bool = True
+    ) -> list[Summary]:
         groups: dict[tuple[str, str | None], dict[Status, int]] = {}
         for job in self.all_jobs.values():
             if job_type in (None, job.job_type) and batch in (None, job.batch):

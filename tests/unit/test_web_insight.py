@@ -190,3 +190,11 @@ def test_logs_and_results_as_files(house):
     assert result.headers["Content-Disposition"] == f'attachment; filename="job-{job}-1-result.json"'
     assert json.loads(result.data) == {"html": "<script>"}
     assert house.get(f"jobs/{house.run(failed())}/result.json").status_code == 404
+
+
+def test_counters_are_told_without_percentiles_where_nobody_wants_them(house):
+    house.run(ok(1), batch="b")
+    (row,) = house.get("summary").json["summary"]
+    (short,) = house.get("summary?percentiles=false").json["summary"]
+    assert row["p50_s"] is not None
+    assert short == row | {"p50_s": None, "p95_s": None, "p99_s": None}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.model import MachineState, MachineView
+from jobs.retention import Rule
 from jobs.status import Status
 from tests.support.fake_service import FakeService
 from web import page
@@ -26,7 +27,7 @@ def service():
 
 @pytest.fixture
 def client(service):
-    options = WebOptions(auth=False, version="0.1.0", inventory_problems=lambda: [PROBLEM])
+    options = WebOptions(auth=False, version="0.1.0", inventory_problems=lambda: [PROBLEM], retention=Rule(days=90))
     return create_app(service, Accounts(service, b"secret"), options).test_client()
 
 
@@ -132,6 +133,7 @@ def test_the_server_about_itself(client):
     facts = client.get("/api/v1/server").json
     assert (facts["version"], facts["server_id"], facts["auth"]) == ("0.1.0", "fake-server", False)
     assert facts["inventory_problems"] == [PROBLEM]
+    assert facts["retention"] == {"days": 90.0, "jobs": 0}
     assert facts["uptime_s"] >= 0
 
 

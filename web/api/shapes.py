@@ -425,6 +425,13 @@ class Commands(Open):
 # ------------------------------------------------------------------------------------------------------------- server
 
 
+class Retention(Open):
+    """What of finished jobs is kept; 0: everything."""
+
+    days: float
+    jobs: int
+
+
 class Server(Open):
     """The server about itself."""
 
@@ -434,6 +441,7 @@ class Server(Open):
     now: Time
     auth: bool
     inventory_problems: list[dict[str, Any]]
+    retention: Retention
 
 
 class Summary(Shape):

@@ -55,7 +55,7 @@ CHINESE: Final = {
     "reference.script": "参考页面的脚本。",
     "reference.style": "参考页面的样式。",
     "results.read": "游标之后完成的任务；还没有时可以等待。",
-    "server.facts": "版本、标识、运行时间、时钟，以及 inventory.yml 的问题。",
+    "server.facts": "版本、标识、运行时间、时钟、inventory.yml 的问题，以及保留多久。",
     "server.history": "按小时统计：状态、任务类型、耗时百分位。",
     "server.me": "调用者是谁，能做什么。",
     "server.summary": "任务类型或批次的计数、成功率、平均耗时和百分位。",

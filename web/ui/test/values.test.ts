@@ -8,6 +8,7 @@ import { grown, logFrom, logOf, piece, plain, preceded, withoutLinks } from "../
 import { rangesOf } from "../src/lib/exporting";
 import { reportOf } from "../src/lib/report";
 import { callFrom, callOf, remoteCommand, toPython, type Reach } from "../src/lib/snippets";
+import { mediansOf, speedOf } from "../src/lib/speed";
 import { durationOf, shownStatus, totalsOf } from "../src/lib/status";
 import { inputsOf, parseCsv, Unreadable } from "../src/lib/table";
 import { heatOfBars, laneOut, ticks } from "../src/lib/timeline";
@@ -153,4 +154,12 @@ test("the command on a machine follows the inventory", () => {
   const given: Reach = { address: "lab", user: "me", port: 2222, gateway: "bastion", root: "/data/my jobs/", interpreter: "/opt/py/bin/python3" };
   expect(remoteCommand(given, "s1", "versions/a/0-1", call)).toBe(`ssh -J bastion -p 2222 me@lab\ncd '/data/my jobs/s1/versions/a/0-1'\n/opt/py/bin/python3 ${run}`);
   expect(remoteCommand({ ...plain, address: "local", root: "~/it's" }, "s1", "v", call)).toBe(`cd ~/'it'"'"'s/s1/v'\npython3 ${run}`);
+});
+
+test("speed is measured against the median of each type", () => {
+  const medians = mediansOf([{ job_type: "a", p50_s: 2 }, { job_type: "b", p50_s: null }] as Parameters<typeof mediansOf>[0]);
+  const jobs = [1, 3, 8].map((spend_s) => ({ job_type: "a", status: 3, spend_s }));
+  const others = [{ job_type: "a", status: -1, spend_s: 99 }, { job_type: "b", status: 3, spend_s: 5 }];
+  expect(speedOf([...jobs, ...others] as Parameters<typeof speedOf>[0], medians)).toEqual({ times: 1.5, jobs: 3 });
+  expect(speedOf(others as Parameters<typeof speedOf>[0], medians)).toBeNull();
 });

@@ -14,7 +14,7 @@ export const api = {
   me: () => ask<T.Me>("GET", "me"),
   server: () => ask<T.ServerFacts>("GET", "server"),
   home: (window_s: number) => ask<T.Home>("GET", "home", { query: { window_s } }),
-  summary: (query: { job_type?: string; batch?: string; by_batch?: boolean } = {}) => ask<{ summary: T.Summary[] }>("GET", "summary", { query }),
+  summary: (query: { job_type?: string; batch?: string; by_batch?: boolean; percentiles?: boolean } = {}) => ask<{ summary: T.Summary[] }>("GET", "summary", { query }),
 
   jobs: (query: Record<string, string>) => ask<T.JobPage>("GET", "jobs", { query }),
   job: (job: number) => ask<T.JobDetail>("GET", `jobs/${id(job)}`),

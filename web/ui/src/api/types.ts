@@ -140,6 +140,8 @@ export interface Summary {
   tag: string;
   begin_at: number;
   updated_at: number;
+  /** Of its finished jobs. */
+  p50_s: number | null;
 }
 
 export interface Machine {
@@ -318,6 +320,13 @@ export interface ServerFacts {
   now: number;
   auth: boolean;
   inventory_problems: InventoryProblem[];
+  retention: Retention;
+}
+
+/** What of finished jobs is kept; 0: everything. */
+export interface Retention {
+  days: number;
+  jobs: number;
 }
 
 export interface Me {

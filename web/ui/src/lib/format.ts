@@ -81,6 +81,11 @@ export function short(count: number, locale: string): string {
   return new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 2 }).format(count);
 }
 
+/** A multiple, to two digits. */
+export function times(ratio: number, locale: string): string {
+  return new Intl.NumberFormat(locale, { maximumSignificantDigits: 2 }).format(ratio);
+}
+
 export function rate(perSecond: number | null | undefined, t: Translate): string {
   if (!perSecond) return "–";
   if (perSecond >= 1) return `${trim(perSecond.toFixed(perSecond < 10 ? 1 : 0))}/${t("unit.s")}`;

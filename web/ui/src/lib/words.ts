@@ -19,6 +19,7 @@ export function useWords() {
     clock: (at: number) => format.clock(at, locale.value, prefs.zone),
     whole: (count: number) => format.whole(count, locale.value),
     short: (count: number) => format.short(count, locale.value),
+    times: (ratio: number) => format.times(ratio, locale.value),
     rate: (perSecond: number | null | undefined) => format.rate(perSecond, translate),
     locale,
   };
