@@ -81,9 +81,9 @@ def _decide(jobs: dict[int, OpenJob], ended: dict[int, Outcome], settle: Settle)
 # ---------------------------------------------------------------------------------------------------- late and repeated
 
 _CLOSED = ByIds(
-    lambda ids: select(
+    lambda among: select(
         _A.job_id, _A.attempt, _A.machine_id, _A.reason, _A.result, _A.return_data, _A.return_count
-    ).where(_A.job_id.in_(ids))
+    ).where(among(_A.job_id))
 )
 
 
@@ -99,7 +99,7 @@ class _Closed(NamedTuple):
 
 def _closed(tx: Tx, keys: Iterable[AttemptKey]) -> dict[AttemptKey, _Closed]:
     ids = sorted({job_id for job_id, _ in keys})
-    rows = [_Closed(*row) for some in queue.in_lists(ids) for row in _CLOSED.run(tx.conn, some)]
+    rows = [_Closed(*row) for some in queue.in_lists(ids) for row in _CLOSED.rows(tx.conn, some)]
     return {(row.job_id, row.attempt): row for row in rows}
 
 

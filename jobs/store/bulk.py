@@ -10,7 +10,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, Insert, Update, bindparam
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Insert, Update, any_, bindparam
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from jobs.store import rowsets
 
 Values = tuple[Any, ...]
-Ids = list[BindParameter[Any]]
+Among = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 #: Lengths of IN lists that are compiled; a shorter list is filled up by repeating its last id.
 SIZES = (1, 8, 32, 128, 500)
 
@@ -80,9 +80,13 @@ class Bulk:
 
 
 class ByIds:
-    """One statement for a list of ids and some parameters besides; made for each length of the list from ``SIZES``."""
+    """One statement for a list of ids and some parameters besides; PostgreSQL takes the list as one array.
 
-    def __init__(self, make: Callable[[Ids], ClauseElement], parameters: Sequence[str] = ()) -> None:
+    Elsewhere there is one for each length of the list from ``SIZES``. ``make`` is given what says of a column that it
+    is one of the ids.
+    """
+
+    def __init__(self, make: Callable[[Among], ClauseElement], parameters: Sequence[str] = ()) -> None:
         self._make = make
         self._parameters = tuple(parameters)
         self._compiled: dict[tuple[str, int], _Compiled] = {}
@@ -96,15 +100,25 @@ class ByIds:
 
     def run(self, conn: Connection, ids: Sequence[int], *values: Any) -> CursorResult[*tuple[Any, ...]]:
         """Execute for at least one id and at most the longest list."""
-        size = next(size for size in SIZES if size >= len(ids))
-        key = (conn.dialect.name, size)
+        dialect = conn.dialect.name
+        as_array = dialect == "postgresql"
+        size = 0 if as_array else next(size for size in SIZES if size >= len(ids))
+        key = (dialect, size)
         if key not in self._compiled:
-            names = tuple(f"id_{n}" for n in range(size))
-            statement = self._make([bindparam(name) for name in names])
-            self._compiled[key] = _compile(statement, (*self._parameters, *names), conn)
+            self._compiled[key] = self._for_array(conn) if as_array else self._for_list(conn, size)
         sql, constants, arrange = self._compiled[key]
-        filled = (*ids, *[ids[-1]] * (size - len(ids)))
-        return conn.exec_driver_sql(sql, arrange(values + filled + constants))
+        given: Values = (list(ids),) if as_array else (*ids, *[ids[-1]] * (size - len(ids)))
+        return conn.exec_driver_sql(sql, arrange(values + given + constants))
+
+    def _for_array(self, conn: Connection) -> _Compiled:
+        array = bindparam("all_ids", type_=ARRAY(BigInteger))
+        compiled = _compile(self._make(lambda column: column == any_(array)), (*self._parameters, "all_ids"), conn)
+        return compiled._replace(sql=rowsets.binary(compiled.sql))
+
+    def _for_list(self, conn: Connection, size: int) -> _Compiled:
+        names = tuple(f"id_{n}" for n in range(size))
+        ids: list[ColumnElement[Any]] = [bindparam(name) for name in names]
+        return _compile(self._make(lambda column: column.in_(ids)), (*self._parameters, *names), conn)
 
 
 def _compile(statement: ClauseElement, parameters: Sequence[str], conn: Connection) -> _Compiled:

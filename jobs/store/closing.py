@@ -7,7 +7,7 @@ insert; a job that simply ended well, as nearly all do, takes statements of its 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, false, insert, null, select, update
+from sqlalchemy import SmallInteger, bindparam, false, insert, null, select, update
 
 from jobs.failures import sign
 from jobs.model import Reported
@@ -21,6 +21,8 @@ from jobs.store.tx import Tx
 
 _J = schema.jobs.c
 _A = schema.attempts.c
+#: Jobs are found by their ids; PostgreSQL would rather read all that runs.
+_status = schema.unindexed(_J.status)
 
 
 class Change(NamedTuple):
@@ -42,7 +44,7 @@ class Settled(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------ reading
 
 _LOAD = ByIds(
-    lambda ids: (
+    lambda among: (
         select(
             _J.id,
             _J.status,
@@ -63,7 +65,7 @@ _LOAD = ByIds(
             false(),
             _J.updated_at,
         )
-        .where(_J.id.in_(ids))
+        .where(among(_J.id))
         .with_for_update()
     )
 )
@@ -79,7 +81,7 @@ def load(tx: Tx, ids: Iterable[int]) -> dict[int, OpenJob]:
 
 _FINISH = Bulk(
     update(schema.jobs)
-    .where(_J.id == bindparam("at_id"), _J.status == int(Status.RUNNING), _J.attempt == bindparam("at_attempt"))
+    .where(_J.id == bindparam("at_id"), _status == int(Status.RUNNING), _J.attempt == bindparam("at_attempt"))
     .values(
         status=int(Status.DONE),
         reason="",
@@ -98,7 +100,7 @@ _MOVE = Bulk(
     update(schema.jobs)
     .where(
         _J.id == bindparam("at_id"),
-        _J.status == bindparam("at_status"),
+        _status == bindparam("at_status", type_=SmallInteger),
         _J.attempt == bindparam("at_attempt"),
     )
     .values(

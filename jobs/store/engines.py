@@ -64,6 +64,8 @@ def for_writing(url: URL, statement_s: int = STATEMENT_S) -> Engine:
     _listen(engine, url)
     if sqlite:
         event.listen(engine, "begin", _begin_immediate)
+    if url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _find_by_keys)
     return engine
 
 
@@ -138,6 +140,15 @@ def _set_up_postgresql(connection: Any, _record: object) -> None:
     connection.autocommit = True  # in a transaction, a rollback would take the settings back
     for name, value in values.items():
         connection.execute(f"SET SESSION {name} = '{value}'")
+    connection.autocommit = before
+
+
+def _find_by_keys(connection: Any, _record: object) -> None:
+    """What is written is named by keys; PostgreSQL, where it knows a table little, would rather read all of it."""
+    before = connection.autocommit
+    connection.autocommit = True
+    for plan in ("seqscan", "hashjoin", "mergejoin"):
+        connection.execute(f"SET SESSION enable_{plan} = off")
     connection.autocommit = before
 
 

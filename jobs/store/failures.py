@@ -172,8 +172,8 @@ def _add(tx: Tx, statement: Bulk, table: Table, names: Sequence[str], counts: Ma
 
 # ------------------------------------------------------------------------------------------------- no longer failed
 
-_MARKS = ByIds(lambda ids: select(_J.fingerprint).where(_J.id.in_(ids), _J.fingerprint.is_not(None)))
-_UNMARK = ByIds(lambda ids: update(schema.jobs).where(_J.id.in_(ids)).values(fingerprint=null()))
+_MARKS = ByIds(lambda among: select(_J.fingerprint).where(among(_J.id), _J.fingerprint.is_not(None)))
+_UNMARK = ByIds(lambda among: update(schema.jobs).where(among(_J.id)).values(fingerprint=null()))
 _FEWER = Bulk(
     update(schema.failures).where(_F.fingerprint == bindparam("which")).values(jobs=_F.jobs - bindparam("fewer")),
     ("fewer", "which"),

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Integer, bindparam, exists, func, insert, lit
 from jobs.model import AttemptKey, Candidate, Claimed, Lane, Pick, Submitted
 from jobs.status import Status
 from jobs.store import schema
-from jobs.store.bulk import SIZES, Bulk, ByIds
+from jobs.store.bulk import SIZES, Bulk, ByIds, Values
 from jobs.store.counters import HOUR_S
 from jobs.store.tx import Tx
 from jobs.submitting import Checked
@@ -200,18 +200,19 @@ def release_due(tx: Tx, now: float) -> tuple[dict[int, int], int]:
 
 # ------------------------------------------------------------------------------------------------------------- claim
 
-_CAN_BE_CLAIMED = (_J.status == int(Status.WAITING)) & _J.queued_lane.is_not(None)
+#: Hidden from the planner: the jobs are found by their ids, never among all that wait.
+_CAN_BE_CLAIMED = (schema.unindexed(_J.status) == int(Status.WAITING)) & schema.unindexed(_J.queued_lane).is_not(None)
 _CLAIMABLE = ByIds(
-    lambda ids: (
+    lambda among: (
         select(_J.id, _J.attempt, _J.job_type, _J.batch, _J.limit_count, _J.input, _J.updated_at)
-        .where(_J.id.in_(ids), _CAN_BE_CLAIMED)
+        .where(among(_J.id), _CAN_BE_CLAIMED)
         .with_for_update()
     )
 )
 _CLAIM = ByIds(
-    lambda ids: (
+    lambda among: (
         update(schema.jobs)
-        .where(_J.id.in_(ids), _CAN_BE_CLAIMED)
+        .where(among(_J.id), _CAN_BE_CLAIMED)
         .values(
             status=int(Status.RUNNING),
             reason="",
@@ -232,7 +233,7 @@ _CLAIM = ByIds(
 def claim(tx: Tx, picks: Sequence[Pick], now: float) -> list[Claimed]:
     """Open an attempt for each pick that can be claimed. The start is counted now: whatever dies, G5 holds."""
     wishes = {pick.job_id: (pick.machine_id, pick.version) for pick in picks}
-    rows = [row for some in in_lists(list(wishes)) for row in _CLAIMABLE.run(tx.conn, some).all()]
+    rows = [row for some in in_lists(list(wishes)) for row in _CLAIMABLE.rows(tx.conn, some)]
     # As picked, best first: a machine starts them in the order in which they are sent.
     place = {job_id: number for number, job_id in enumerate(wishes)}
     rows.sort(key=lambda row: place[row[0]])
@@ -249,15 +250,15 @@ def claim(tx: Tx, picks: Sequence[Pick], now: float) -> list[Claimed]:
     ]
 
 
-def _count_claims(tx: Tx, rows: Iterable[schema.AnyRow], now: float) -> None:
+def _count_claims(tx: Tx, rows: Iterable[Values], now: float) -> None:
     for (job_type, batch, hour), count in Counter((row[2], row[3], int(row[6]) // HOUR_S) for row in rows).items():
         tx.deltas.add(job_type, batch, Status.WAITING, hour * HOUR_S, -count)
         tx.deltas.add(job_type, batch, Status.RUNNING, now, count)
 
 
 _OPEN = ByIds(
-    lambda ids: select(_J.id, _J.attempt, _J.machine_id, _J.version, _J.job_type, _J.input, _J.limit_count).where(
-        _J.id.in_(ids), _J.status == int(Status.RUNNING)
+    lambda among: select(_J.id, _J.attempt, _J.machine_id, _J.version, _J.job_type, _J.input, _J.limit_count).where(
+        among(_J.id), _J.status == int(Status.RUNNING)
     )
 )
 
@@ -266,7 +267,7 @@ def claimed(conn: Connection, keys: Sequence[AttemptKey]) -> list[Claimed]:
     """Attempts that are still open, as they were claimed."""
     wanted = set(keys)
     ids = [job_id for job_id, _ in keys]
-    rows = [Claimed(*row) for some in in_lists(ids) for row in _OPEN.run(conn, some)]
+    rows = [Claimed(*row) for some in in_lists(ids) for row in _OPEN.rows(conn, some)]
     return [row for row in rows if (row.job_id, row.attempt) in wanted]
 
 

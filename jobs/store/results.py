@@ -31,11 +31,6 @@ STRETCH: Final = 50_000
 _LAST = select(schema.sequences.c.next - 1).where(schema.sequences.c.name == "done")
 
 
-def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column, hidden from the planner: it must not leave the index we mean for one over this column."""
-    return func.coalesce(column, None)
-
-
 _COLUMNS = (
     _J.done_seq,
     _J.id,
@@ -87,7 +82,7 @@ def _size(conn: Connection, wanted: Wanted) -> tuple[int | None, int | None]:
 
 def _unfinished(conn: Connection, ranges: tuple[tuple[int, int], ...], last: int) -> int:
     """How many had not finished when the stream ended at ``last``: what came later is still to be read."""
-    done = _unindexed(_J.done_seq)
+    done = schema.unindexed(_J.done_seq)
     count = select(func.count()).select_from(schema.jobs).where(or_(done.is_(None), done > last))
     return sum(conn.execute(count.where(condition)).scalar_one() for condition in _by_ids(ranges))
 
@@ -141,7 +136,7 @@ _PLACES = select(_J.done_seq, _J.id).order_by(_J.done_seq)
 
 def _through_jobs(conn: Connection, wanted: Wanted, last: int) -> tuple[list[ResultRow], int]:
     """The wanted jobs found by their own index, those after the cursor in order; their texts last."""
-    done = _unindexed(_J.done_seq)
+    done = schema.unindexed(_J.done_seq)
     query = _PLACES.where(done > wanted.cursor, done <= last).limit(wanted.limit)
     conditions = [_J.batch == wanted.batch] if wanted.ranges is None else _by_ids(wanted.ranges)
     found = sorted((row.done_seq, row.id) for condition in conditions for row in conn.execute(query.where(condition)))
@@ -179,10 +174,10 @@ def _along_stream(conn: Connection, wanted: Wanted, last: int) -> tuple[list[Res
 
 def _only(query: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.batch is not None:
-        return query.where(_unindexed(_J.batch) == wanted.batch)
+        return query.where(schema.unindexed(_J.batch) == wanted.batch)
     if wanted.ranges is None:
         return query
-    job_id = _unindexed(_J.id)
+    job_id = schema.unindexed(_J.id)
     if len(wanted.ranges) > RANGES_IN_SQL:
         return query.where(job_id.between(wanted.ranges[0][0], wanted.ranges[-1][1]))
     return query.where(or_(*(job_id.between(first, last) for first, last in wanted.ranges)))

@@ -92,7 +92,7 @@ class _Next(NamedTuple):
 
 
 _LOAD = ByIds(
-    lambda ids: (
+    lambda among: (
         select(
             _J.id,
             _J.attempt,
@@ -106,7 +106,7 @@ _LOAD = ByIds(
             _J.updated_at,
             _J.version,
         )
-        .where(_J.id.in_(ids), _J.status == int(Status.RETURNING), _J.due_at.is_(None))
+        .where(among(_J.id), _J.status == int(Status.RETURNING), _J.due_at.is_(None))
         .with_for_update()
     )
 )

@@ -77,10 +77,10 @@ def _with_arrays(statement: Insert | Update, parameters: Sequence[str]) -> RowSe
             columns[at] = [None if value is None else float(value) for value in columns[at]]
         return tuple(columns)
 
-    return RowSet(_over(statement, parameters, rows.render_derived(name="given")), names, pack, _binary)
+    return RowSet(_over(statement, parameters, rows.render_derived(name="given")), names, pack, binary)
 
 
-def _binary(sql: str) -> str:
+def binary(sql: str) -> str:
     """The arrays as bytes: as text, every quote and backslash in a body would be written as four, one by one."""
     return re.sub(r"%\((all_\w+)\)s", r"%(\1)b", sql)
 

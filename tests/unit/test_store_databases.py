@@ -343,6 +343,29 @@ def test_no_verb_on_many_jobs_goes_row_by_row(room: Room) -> None:
     assert sum(counts[100].values()) <= sum(counts[10].values()) + 5 + lists
 
 
+def test_postgresql_finds_what_is_written_by_its_keys(tmp_path: Path, postgresql: PostgreSql) -> None:
+    plans: list[str] = []
+
+    def explain(conn: Connection, _cursor: object, text: str, parameters: object, *_: object) -> None:
+        if text.startswith("UPDATE jobs"):
+            with conn.connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN {text}", parameters)
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+    with databases.a_database("postgresql", tmp_path) as database, a_room(tmp_path, database) as room:
+        room.job_type()
+        room.submit(2000)  # never analysed, so that the planner knows nothing of them
+        event.listen(room.store._write_engine, "before_cursor_execute", explain)
+        jobs = claimed(room, 300)
+        room.report(*(("end", job, 1, ok()) for job in jobs[:100]), *(("end", job, 1, failed()) for job in jobs[100:]))
+        event.remove(room.store._write_engine, "before_cursor_execute", explain)
+    assert len(plans) >= 3
+    for plan in plans:
+        assert "jobs_pkey" in plan
+        assert "jobs_open" not in plan
+        assert "jobs_queue" not in plan
+
+
 def test_mariadb_itself_sees_no_round_trip_per_row(tmp_path: Path, mariadb: MariaDb) -> None:
     with databases.a_database("mariadb", tmp_path) as database, a_room(tmp_path, database) as room:
         room.job_type()
