@@ -31,14 +31,21 @@ class _Compiled(NamedTuple):
     arrange: Callable[[Values], Values | dict[str, Any]]
 
 
-class _Way(NamedTuple):
-    """How one kind of database takes many rows."""
+class _Whole(NamedTuple):
+    """One statement over all rows."""
 
     compiled: _Compiled
-    #: From the rows to the parameters of one statement over all of them; None: the driver is handed every row.
-    pack: rowsets.Pack | None
+    pack: rowsets.Pack
+
+
+class _Way(NamedTuple):
+    """How one kind of database takes many rows: whole where it can be, else written out, and the rest handed over."""
+
+    whole: _Whole | None
     #: Statements over so many rows at once.
     written_out: Mapping[int, str]
+    #: For the driver, with every row.
+    each: _Compiled
 
 
 class Bulk:
@@ -56,9 +63,11 @@ class Bulk:
         dialect = conn.dialect.name
         if dialect not in self._ways:
             self._ways[dialect] = self._way(conn)
-        (sql, constants, arrange), pack, written_out = self._ways[dialect]
-        if pack is not None:
-            return conn.exec_driver_sql(sql, arrange(pack(rows) + constants)).rowcount
+        whole, written_out, each = self._ways[dialect]
+        packed = None if whole is None else whole.pack(rows)
+        if whole is not None and packed is not None:
+            sql, constants, arrange = whole.compiled
+            return conn.exec_driver_sql(sql, arrange(packed + constants)).rowcount
         changed = at = 0
         for length, longer in written_out.items():
             while len(rows) - at >= length:
@@ -66,17 +75,19 @@ class Bulk:
                 changed += conn.exec_driver_sql(longer, values).rowcount
                 at += length
         if at < len(rows):
+            sql, constants, arrange = each
             given: list[Any] = [arrange(row + constants) for row in rows[at:]]
             changed += conn.exec_driver_sql(sql, given).rowcount
         return changed
 
     def _way(self, conn: Connection) -> _Way:
+        whole = None
         rowset = rowsets.find(conn.dialect, self._statement, self._parameters)
-        if rowset is None:
-            written_out = rowsets.written_out(conn.dialect, self._statement, self._parameters)
-            return _Way(_compile(self._statement, self._parameters, conn), None, written_out)
-        compiled = _compile(rowset.statement, rowset.parameters, conn)
-        return _Way(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack, {})
+        if rowset is not None:
+            compiled = _compile(rowset.statement, rowset.parameters, conn)
+            whole = _Whole(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack)
+        written_out = rowsets.written_out(conn.dialect, self._statement, self._parameters)
+        return _Way(whole, written_out, _compile(self._statement, self._parameters, conn))
 
 
 class ByIds:

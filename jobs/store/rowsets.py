@@ -3,8 +3,8 @@
 PostgreSQL takes arrays (``unnest``), MariaDB and MySQL a JSON text (``JSON_TABLE``), SQLite gets lists of VALUES of a
 few lengths. An UPDATE is joined with that table of rows, an INSERT takes all of it. A server is spared the round trips;
 SQLite does a row in two thirds of the time, and its driver gives up the interpreter once a list and not once a row,
-which in a busy process it would each time have to wait for. PyMySQL itself writes the rows of an INSERT into one
-statement.
+which in a busy process it would each time have to wait for. PyMySQL would write the rows of an INSERT into one
+statement by itself, but in Python, value by value.
 """
 
 import json
@@ -37,7 +37,8 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.type_api import TypeEngine
 
-Pack = Callable[[Sequence[tuple[Any, ...]]], tuple[Any, ...]]
+#: None: these rows are better handed to the driver.
+Pack = Callable[[Sequence[tuple[Any, ...]]], tuple[Any, ...] | None]
 Types = dict[str, TypeEngine[Any]]
 
 
@@ -56,7 +57,7 @@ def find(dialect: Dialect, statement: Insert | Update, parameters: Sequence[str]
     """The statement over all rows at once; None: the driver does as well when it is handed the rows."""
     if dialect.name == "postgresql":
         return _with_arrays(statement, parameters)
-    if dialect.name in ("mysql", "mariadb") and isinstance(statement, Update):
+    if dialect.name in ("mysql", "mariadb"):
         return _with_json(statement, parameters)
     return None
 
@@ -91,20 +92,30 @@ _WHOLE: Final = "BIGINT"
 _TEXT: Final = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
-def _with_json(statement: Update, parameters: Sequence[str]) -> RowSet:
+#: Of a document with new rows. JSON and then the driver may each double a character, and a packet has an end.
+_DOCUMENT_LIMIT: Final = 1024 * 1024
+
+
+def _with_json(statement: Insert | Update, parameters: Sequence[str]) -> RowSet:
     types = _types(statement, parameters)
     columns = ", ".join(
         f"`{name}` {_json_type(types[name])} PATH '$[{at}]' ERROR ON ERROR" for at, name in enumerate(parameters)
     )
     source = f"SELECT * FROM JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS document_rows"  # noqa: S608 (ours)
     rows = text(source).columns(*(column(name, types[name]) for name in parameters)).alias("given")
-    return RowSet(_over(statement, parameters, rows), ("document",), _as_document)
+    pack = _as_short_document if isinstance(statement, Insert) else _as_document
+    return RowSet(_over(statement, parameters, rows), ("document",), pack)
 
 
 def _json_type(type_: TypeEngine[Any]) -> str:
     if isinstance(type_, Integer | Boolean):
         return _WHOLE
     return "DOUBLE" if isinstance(type_, Double) else _TEXT
+
+
+def _as_short_document(given: Sequence[tuple[Any, ...]]) -> tuple[str] | None:
+    packed = _as_document(given)
+    return packed if len(packed[0]) <= _DOCUMENT_LIMIT else None
 
 
 def _as_document(given: Sequence[tuple[Any, ...]]) -> tuple[str]:
