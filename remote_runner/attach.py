@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from typing import Optional
@@ -153,6 +152,8 @@ def _lock(file: int) -> bool:
 
 def relay(runner: socket.socket) -> None:
     """Pass bytes both ways until one side ends."""
+    import threading  # not above: where it is loaded, every fork of a runner's costs a quarter more
+
     threading.Thread(target=_inward, args=(runner,), daemon=True).start()
     while True:
         try:

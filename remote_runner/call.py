@@ -75,14 +75,19 @@ def load(folder: str, module: str = "main") -> types.ModuleType:
     """Import ``module`` from ``folder``, which becomes first on sys.path."""
     if not sys.path or sys.path[0] != folder:
         sys.path.insert(0, folder)
-    loaded = importlib.import_module(module)
-    if not callable(getattr(loaded, "work", None)):
-        raise AttributeError("%s.py has no function work" % module)
-    _refuse_stranger(folder, loaded)
+    loaded = with_work(importlib.import_module(module))
+    refuse_stranger(folder, loaded)
     return loaded
 
 
-def _refuse_stranger(folder: str, module: types.ModuleType) -> None:
+def with_work(module: types.ModuleType) -> types.ModuleType:
+    """The module, which has to have what is called."""
+    if not callable(getattr(module, "work", None)):
+        raise AttributeError("%s.py has no function work" % module.__name__)
+    return module
+
+
+def refuse_stranger(folder: str, module: types.ModuleType) -> None:
     """A module of the same name from elsewhere is not the job's."""
     path = getattr(module, "__file__", None)
     if path is None or not os.path.abspath(path).startswith(os.path.join(os.path.abspath(folder), "")):

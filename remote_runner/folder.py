@@ -1,7 +1,6 @@
 """The folder a worker runs in: its own, showing the version's entries as links, taking whatever the job writes."""
 
 import os
-import shutil
 from typing import List, Tuple
 
 _stat = os.stat
@@ -65,4 +64,6 @@ def remove(path: str) -> None:
             os.chmod(folder, 0o700)
         except OSError:
             pass
+    import shutil  # not above: on older Pythons it loads threading, which costs every fork of a runner's a quarter more
+
     shutil.rmtree(path, ignore_errors=True)

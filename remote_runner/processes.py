@@ -13,17 +13,18 @@ _PR_SET_CHILD_SUBREAPER = 36
 Seen = NamedTuple("Seen", [("pid", int), ("parent", int), ("is_alive", bool)])
 
 
-def _find_prctl() -> Optional[Callable[..., int]]:
+def _find_prctl(first: type) -> Optional[Callable[..., int]]:
     try:
         found = ctypes.CDLL(None, use_errno=True).prctl
     except (OSError, AttributeError):
         return None
     # prctl is variadic with unsigned long arguments; without the types the upper halves are whatever was there.
-    found.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
+    found.argtypes = [ctypes.c_int, first, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
     return found
 
 
-_prctl = _find_prctl()
+_prctl = _find_prctl(ctypes.c_ulong)
+_prctl_text = _find_prctl(ctypes.c_char_p)
 
 
 def adopt_orphans() -> bool:
@@ -41,9 +42,8 @@ def die_with_parent(parent: int) -> None:
 
 def name_this(name: str) -> None:
     """The name that ps and top show."""
-    if _prctl is not None:
-        text = ctypes.create_string_buffer(name.encode("ascii"), 16)
-        _prctl(_PR_SET_NAME, ctypes.addressof(text), 0, 0, 0)
+    if _prctl_text is not None:
+        _prctl_text(_PR_SET_NAME, name.encode("ascii")[:15], 0, 0, 0)
 
 
 def seen() -> List[Seen]:

@@ -15,7 +15,7 @@ import socket
 import time
 from typing import Optional, Set
 
-from remote_runner import digest, environment, processes, setting, worker
+from remote_runner import digest, environment, foresight, processes, setting, worker
 from remote_runner.folder import Folder, remove
 from remote_runner.marks import IDLE
 from remote_runner.seat import Seat, descriptors
@@ -39,6 +39,8 @@ class Supervisor:
         self._ended: Optional[int] = None  # the executor's wait status, until it has been told
         self._woken, self._wake = os.pipe()
         self._ending = False
+        self._is_single = worker.jobs_of(seat.version) == 1  # each executor takes one job
+        self._ends_well = False  # one of them did
         self._idle_deaths = 0  # executors in a row that ended without a job and without being asked to
 
     def _version_folder(self) -> str:
@@ -59,6 +61,7 @@ class Supervisor:
         if not self._has_environment() or (self._seat.check and not self._is_sound()):
             return
         setting.prepare(self._seat, self._folder)
+        self._next = worker.Executor(self._seat, self._folder)
         getattr(gc, "freeze", int)()  # no collection needs to touch the pages of what is here now, in any fork
         self._start()
         while not self._ending:
@@ -101,6 +104,8 @@ class Supervisor:
     def _start(self) -> None:
         """Fork an executor in a session of its own."""
         self._folder.make()
+        if self._is_single and self._ends_well and self._next.foreseen is None:
+            self._next.foreseen = foresight.foresee(self._folder.path)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -111,11 +116,12 @@ class Supervisor:
         try:
             os.setsid()
             processes.die_with_parent(parent)
-            processes.adopt_orphans()
+            if not self._is_single:  # it would ask after each job what the last one left; here that is ours to find
+                processes.adopt_orphans()
             processes.name_this("mj-executor")
             for each in (self._seat.control, self._woken, self._wake):
                 os.close(each)
-            worker.main(self._seat, self._folder)
+            worker.main(self._next, self._folder)
         finally:
             os._exit(70)
 
@@ -125,8 +131,11 @@ class Supervisor:
             self._ended = status
             self._executor = 0
 
-    def _after_end(self) -> None:
-        """The executor may have ended: end what it left, say so, start the next."""
+    def _after_end(self, was_asked: bool = False) -> None:
+        """The executor may have ended: end what it left, say so, start the next.
+
+        ``was_asked``: the runner wants to hear of it. Else one that ended in peace is not worth waking it.
+        """
         self._reap()
         if self._ended is None:
             return
@@ -134,8 +143,10 @@ class Supervisor:
         entry = self._seat.page.current()
         swept = self._clear()
         self._seat.page.reset()
-        self._tell("exit %d %d %d" % (status, entry, swept))
-        if status != 0 or entry != IDLE:
+        self._ends_well = status == 0 and entry == IDLE
+        if was_asked or swept or not self._ends_well:
+            self._tell("exit %d %d %d" % (status, entry, swept))
+        if not self._ends_well:
             self._await_go()
         self._count_idle_death(status, entry)
         if not self._ending:
@@ -170,7 +181,7 @@ class Supervisor:
         """End the tree if it is this entry that runs; frozen first, so that the answer is certain."""
         self._freeze()
         if not self._executor:
-            self._after_end()
+            self._after_end(was_asked=True)
             return
         if self._seat.page.current() != entry:
             processes.send([self._executor], signal.SIGCONT)
@@ -181,7 +192,7 @@ class Supervisor:
         processes.send(below, signal.SIGCONT)
         self._wait_until_gone(grace_s)
         self._clear()
-        self._after_end()
+        self._after_end(was_asked=True)
 
     def _freeze(self) -> None:
         """Stop the executor. That takes effect in its own time: wait until it stands still, is gone, or cannot stop."""

@@ -3,6 +3,7 @@
 Everything it needs to bring a result home is taken before the job's code loads, because that code may change anything.
 """
 
+import _signal  # type: ignore[import-not-found]
 import array
 import builtins
 import fcntl
@@ -20,7 +21,8 @@ from typing import Any, Dict, Optional, Tuple
 from remote_runner import call, hygiene, setting
 from remote_runner.failure import describe
 from remote_runner.folder import Folder
-from remote_runner.protocol import FRAME_LIMIT_BYTES
+from remote_runner.foresight import Foreseen
+from remote_runner.protocol import FRAME_LIMIT_BYTES, Version
 from remote_runner.seat import PACKET_BYTES, Seat
 
 _write = os.write
@@ -31,38 +33,45 @@ _ioctl = fcntl.ioctl
 _FIONREAD = termios.FIONREAD
 _monotonic = time.monotonic
 _sleep = time.sleep
-_sigmask = signal.pthread_sigmask
-_ALL_SIGNALS = set(signal.Signals)
+_sigmask = _signal.pthread_sigmask  # the plain one: without the search for enums
+_ALL_SIGNALS = [int(each) for each in signal.Signals]
 #: A record must fit a frame together with its neighbours' brackets and a log.
 _BODY_LIMIT_BYTES = FRAME_LIMIT_BYTES - 4 * 1024 * 1024
 
 
 class Executor:
-    """One process's working life, until it has to make room for a clean one."""
+    """One process's working life, until it has to make room for a clean one.
+
+    Made in the supervisor, which forks: what it has at hand from the beginning costs no executor anything.
+    """
 
     def __init__(self, seat: Seat, folder: Folder) -> None:
         self._seat = seat
         self._folder = folder
         self._page = seat.page
         self._results = seat.results
+        #: Of main.py, where the supervisor has looked already.
+        self.foreseen: Optional[Foreseen] = None
         self._module: Optional[types.ModuleType] = None
         self._hooks = call.Hooks(None, None)
         self._watch: Optional[hygiene.Watch] = None
+        self._is_last = False  # its first job is the only one
         #: The names every line of ours stands on; a job may have replaced them when it ends.
         self._builtins: Dict[str, Any] = {}
         self._restore = builtins.__dict__.update
         self._home = hygiene.identities((seat.results,))
+        self._receive_into = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, seat.jobs).recv_into
+        self._buffer = bytearray(PACKET_BYTES)
         self._count = array.array("i", [0])
         self._stdout_flush, self._stderr_flush = sys.stdout.flush, sys.stderr.flush
 
     def run(self) -> None:
         """Take jobs until the socket ends, the bound is reached, or something was changed."""
-        receive_into = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, self._seat.jobs).recv_into
-        buffer = bytearray(PACKET_BYTES)
-        view = memoryview(buffer)
-        left = 1 if self._seat.version.fresh_process else self._seat.version.max_jobs_per_worker or -1
+        view = memoryview(self._buffer)
+        left = jobs_of(self._seat.version)
+        self._is_last = left == 1
         while left:
-            size = receive_into(buffer)
+            size = self._receive_into(self._buffer)
             if not size:
                 return
             self._attempt(bytes(view[:size]))
@@ -87,12 +96,11 @@ class Executor:
         """Run work() and answer the record's body. Nothing it does, short of ending the process, gets past here."""
         try:
             if self._module is None:
-                self._module = call.load(self._folder.path)
+                self._module = self._load()
                 self._builtins = dict(builtins.__dict__)  # what main.py changed at its import may stay
                 self._hooks = call.hooks(self._module)
-                self._watch = hygiene.Watch(
-                    self._folder, (self._seat.jobs, self._seat.results, self._seat.stdout, self._seat.stderr, 0, 1, 2)
-                )
+                if not self._is_last:  # the process ends after it anyway, and the supervisor looks what it left
+                    self._watch = hygiene.Watch(self._folder, _fixed(self._seat))
             if kind == b"f":
                 text = self._from_file(text)
             args, kwargs = call.arguments(text.decode("utf-8", "surrogatepass"))
@@ -106,6 +114,9 @@ class Executor:
             self._shield()
             return describe(error, _monotonic() - started)
         return body
+
+    def _load(self) -> types.ModuleType:
+        return call.load(self._folder.path) if self.foreseen is None else self.foreseen.load()
 
     def _shield(self) -> None:
         """A handler or alarm the job left must not strike while its result is on the way; the process ends after it."""
@@ -178,12 +189,22 @@ def _success(outcome: call.Outcome, spent: float) -> bytes:
     return text.encode("ascii") + b"}"
 
 
-def main(seat: Seat, folder: Folder) -> None:
+def jobs_of(version: Version) -> int:
+    """How many jobs one executor takes; -1: as many as come."""
+    return 1 if version.fresh_process else version.max_jobs_per_worker or -1
+
+
+def _fixed(seat: Seat) -> Tuple[int, ...]:
+    """The descriptors that carry the work home, and the three that everyone has."""
+    return (seat.jobs, seat.results, seat.stdout, seat.stderr, 0, 1, 2)
+
+
+def main(executor: Executor, folder: Folder) -> None:
     """Be an executor; never returns."""
     code = 70
     try:
         setting.enter(folder)
-        Executor(seat, folder).run()
+        executor.run()
         code = 0
     finally:
         _exit(code)
