@@ -33,6 +33,7 @@ def idle(count: int) -> None:
     """From the start of the server until all are ready; then what they cost while nothing happens."""
     with many(count, poll_s=POLL_S) as (server, hosts):
         first_s = until_ready(server, count)
+        first_cpu_s = cpu_s(server.pid)
         server.stop()
         again_s = until_ready(server, count)
         time.sleep(SETTLE_S)
@@ -42,8 +43,10 @@ def idle(count: int) -> None:
         wall_s, used_s = time.perf_counter() - began, cpu_s(server.pid) - used_s
         figures: dict[str, object] = {
             "ready_s": round(first_s, 1),
+            "ready_cpu_s": round(first_cpu_s, 1),
             "ready_again_s": round(again_s, 1),
             "idle_core_share": round(used_s / wall_s, 3),
+            "cpu_ms_per_poll": round(used_s * 1000 / (count * wall_s / POLL_S), 2),
             "polled": sum(at > polled[machine] for machine, at in polls(server).items()),
             "rss_mb": resident_mb(server.pid),
             "peak_mb": resident_mb(server.pid, peak=True),
