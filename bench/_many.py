@@ -31,9 +31,8 @@ def many(count: int, **settings: object) -> Iterator[tuple[RunningServer, Hosts]
         lines.append("machines:")
         for number, (address, port) in enumerate(_addresses(hosts, count), 1):
             lines.append(f"  m{number}: {{host: {address}, port: {port}, root: {hosts.folder}/m{number}}}")
-        server = RunningServer(
-            Path(folder), "\n".join(lines) + "\n", **{"linger_s": 60, "accept_new_host_keys": True, **settings}
-        )
+        server = RunningServer(Path(folder), "\n".join(lines) + "\n", **{"linger_s": 60, **settings})
+        (server.home / "known_hosts").write_text((hosts.home / "known_hosts").read_text())
         try:
             yield server, hosts
         finally:
@@ -46,6 +45,9 @@ def _addresses(hosts: Hosts, count: int) -> Iterator[tuple[str, int]]:
     for start in range(0, count, AN_SSHD):
         own = every[start : start + AN_SSHD]
         host = hosts.start(f"sshd-{start}", address=own[0], lines=[f"ListenAddress {address}" for address in own[1:]])
+        kind, key, *_ = (host.folder / "host_key.pub").read_text().split()
+        with (hosts.home / "known_hosts").open("a") as known:
+            known.writelines(f"[{address}]:{host.port} {kind} {key}\n" for address in own[1:])
         yield from ((address, host.port) for address in own)
 
 

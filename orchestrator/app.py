@@ -94,7 +94,8 @@ class Server:
         known_hosts = KnownHosts(settings.home / "known_hosts", accept_new=settings.accept_new_host_keys)
         self._trail = Trail(self._service.audit)
         known_hosts.on_accepted = self._trail.key_accepted
-        self._connector = Connector(known_hosts, ConnectGate())
+        self._gate = ConnectGate()
+        self._connector = Connector(known_hosts, self._gate)
         self._sessions: dict[str, Session] = {}
         self._pump = Pump()
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hand")
@@ -177,12 +178,13 @@ class Server:
         self._returns.start()
         self._bulk.start()
         self._neighbours.start()
-        self._wishes.tell(self._engine.start)
-        self._desk = self._make_desk(self._engine)
-        self._desk.start()
-        self._watch.start()
-        _bind(self._web, "port")
-        self._tell_url()
+        with self._gate.held():
+            self._wishes.tell(self._engine.start)
+            self._desk = self._make_desk(self._engine)
+            self._desk.start()
+            self._watch.start()
+            _bind(self._web, "port")
+            self._tell_url()
         return True
 
     def stop(self) -> None:

@@ -104,6 +104,24 @@ def test_connects_come_through_in_their_order() -> None:
     assert order == list(range(20))
 
 
+def test_a_gate_that_is_held_lets_everybody_in_afterwards() -> None:
+    gate, passed = ConnectGate(total=8, per_address=8), []
+
+    def connect() -> None:
+        with gate.passing("a", 60):
+            passed.append(1)
+
+    threads = [threading.Thread(target=connect) for _ in range(4)]
+    with gate.held():
+        for thread in threads:
+            thread.start()
+        wait.until(lambda: len(gate._waiting) == 4, what="all waiting")
+        assert not passed
+    for thread in threads:
+        thread.join(60)
+    assert len(passed) == 4
+
+
 def test_who_gave_up_is_forgotten() -> None:
     gate = ConnectGate(total=3, per_address=1)
     with gate.passing("a", 60):
