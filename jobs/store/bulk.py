@@ -5,8 +5,7 @@ more than SQLite does. A statement here is still portable Core: it is compiled f
 rows are one statement on a database server, and a few on SQLite (``rowsets``), never one for each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -42,8 +41,7 @@ class _Way(NamedTuple):
     """How one kind of database takes many rows: whole where it can be, else written out, and the rest handed over."""
 
     whole: _Whole | None
-    #: Statements over so many rows at once.
-    written_out: Mapping[int, str]
+    lists: rowsets.Lists | None
     #: For the driver, with every row.
     each: _Compiled
 
@@ -63,17 +61,15 @@ class Bulk:
         dialect = conn.dialect.name
         if dialect not in self._ways:
             self._ways[dialect] = self._way(conn)
-        whole, written_out, each = self._ways[dialect]
+        whole, lists, each = self._ways[dialect]
         packed = None if whole is None else whole.pack(rows)
         if whole is not None and packed is not None:
             sql, constants, arrange = whole.compiled
             return conn.exec_driver_sql(sql, arrange(packed + constants)).rowcount
         changed = at = 0
-        for length, longer in written_out.items():
-            while len(rows) - at >= length:
-                values = tuple(chain.from_iterable(rows[at : at + length]))
-                changed += conn.exec_driver_sql(longer, values).rowcount
-                at += length
+        for sql, taken, values in lists.pieces(rows) if lists is not None else ():
+            changed += conn.exec_driver_sql(sql, values).rowcount
+            at += taken
         if at < len(rows):
             sql, constants, arrange = each
             given: list[Any] = [arrange(row + constants) for row in rows[at:]]
@@ -86,8 +82,8 @@ class Bulk:
         if rowset is not None:
             compiled = _compile(rowset.statement, rowset.parameters, conn)
             whole = _Whole(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack)
-        written_out = rowsets.written_out(conn.dialect, self._statement, self._parameters)
-        return _Way(whole, written_out, _compile(self._statement, self._parameters, conn))
+        lists = rowsets.written_out(conn.dialect, self._statement, self._parameters)
+        return _Way(whole, lists, _compile(self._statement, self._parameters, conn))
 
 
 class ByIds:

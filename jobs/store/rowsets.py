@@ -10,7 +10,8 @@ statement by itself, but in Python, value by value.
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -124,17 +125,43 @@ def _as_document(given: Sequence[tuple[Any, ...]]) -> tuple[str]:
 
 # ------------------------------------------------------------------------------------------------------------- SQLite
 
-#: Lengths of the lists of VALUES; a rest shorter than the shortest is handed over row by row.
-LENGTHS: Final = (64, 16)
+#: Lengths of the lists of VALUES; fewer rows than the least are handed over one by one.
+LENGTHS: Final = (8, 16, 32, 64, 128, 256)
 #: UPDATE … FROM.
 _SQLITE_LEAST: Final = (3, 33)
 _ROWS: Final = "VALUES all_rows"
 
 
-def written_out(dialect: Dialect, statement: Insert | Update, parameters: Sequence[str]) -> dict[int, str]:
-    """SQLite's statement for each of the lengths, the values of one row after the other; empty where there is none."""
+class Lists(NamedTuple):
+    """A statement over lists of VALUES of some lengths, the values of one row after the other."""
+
+    texts: dict[int, str]
+    #: How many values a row has.
+    width: int
+    #: Whether a list may be filled up with rows of NULL, which no key equals. Each statement that updates makes a table
+    #: for the rows first, at the price of a dozen of them: so one that is too long is better than two.
+    padded: bool
+
+    def pieces(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, int, tuple[Any, ...]]]:
+        """(statement, how many rows it takes, their values), until too few are left for a list."""
+        at = 0
+        while (left := len(rows) - at) >= LENGTHS[0]:
+            length = self._length(left)
+            some = rows[at : at + length]
+            nulls = (None,) * (length - len(some)) * self.width
+            yield self.texts[length], len(some), (*chain.from_iterable(some), *nulls)
+            at += len(some)
+
+    def _length(self, left: int) -> int:
+        if self.padded:
+            return next((length for length in LENGTHS if length >= left), LENGTHS[-1])
+        return next(length for length in reversed(LENGTHS) if length <= left)
+
+
+def written_out(dialect: Dialect, statement: Insert | Update, parameters: Sequence[str]) -> Lists | None:
+    """SQLite's way; None: elsewhere there are better ones."""
     if dialect.name != "sqlite" or sqlite3.sqlite_version_info < _SQLITE_LEAST:
-        return {}
+        return None
     types = _types(statement, parameters)
     columns = [column(name, types[name]) for name in parameters]
     if isinstance(statement, Insert):
@@ -145,7 +172,8 @@ def written_out(dialect: Dialect, statement: Insert | Update, parameters: Sequen
         whole = _over(statement, parameters, rows.alias("given"))
     sql = str(whole.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     row = f"({', '.join('?' * len(parameters))})"
-    return {length: sql.replace(_ROWS, f"VALUES {', '.join([row] * length)}") for length in LENGTHS}
+    texts = {length: sql.replace(_ROWS, f"VALUES {', '.join([row] * length)}") for length in LENGTHS}
+    return Lists(texts, len(parameters), isinstance(statement, Update))
 
 
 # --------------------------------------------------------------------------------------------------------------- all
