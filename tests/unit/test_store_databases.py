@@ -342,6 +342,21 @@ def test_no_verb_on_many_jobs_goes_row_by_row(room: Room) -> None:
     assert sum(counts[100].values()) <= sum(counts[10].values()) + 5 + lists
 
 
+def test_any_number_of_rows_is_written_once_each(room: Room) -> None:
+    total = 0
+    for count in (1, 7, 8, 9, 33, 256, 257, 270):
+        jobs = claimed(room, count)
+        room.report(*(("end", job, 1, ok(job)) for job in jobs))
+        total += count
+    rows = room.database.sql(
+        "SELECT id, result, done_seq FROM jobs JOIN attempts ON job_id = id WHERE status = ? AND attempts.attempt = 1",
+        [int(Status.DONE)],
+    )
+    assert len(rows) == len({row[2] for row in rows}) == total
+    assert all(row[1] == str(row[0]) for row in rows)
+    assert room.database.sql("SELECT jobs FROM counters WHERE status = ?", [int(Status.DONE)]) == [(total,)]
+
+
 def test_postgresql_finds_what_is_written_by_its_keys(tmp_path: Path, postgresql: PostgreSql) -> None:
     plans: list[str] = []
 
