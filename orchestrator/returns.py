@@ -31,6 +31,8 @@ AHEAD: Final = 25
 WARM: Final = 4
 IDLE_S: Final = 1.0
 STORE_AWAY_S: Final = 1.0
+#: Between two looks for calls that are due, at least: each report wakes us, and most bring none.
+PACE_S: Final = 0.02
 #: How long an outcome may wait for others, to be told to the store together.
 TELL_S: Final = 0.02
 #: Job types that may each have a call running at once beyond the shared places.
@@ -168,8 +170,10 @@ class Returns:
     def _take(self) -> None:
         while not self._stopping.is_set():
             try:
+                looked_s = time.monotonic()
                 if not self._take_some():
                     self._ready.wait(IDLE_S)
+                    self._stopping.wait(max(0.0, looked_s + PACE_S - time.monotonic()))
                     self._ready.clear()
             except StoreUnavailable as error:
                 log.warning("the store does not answer: %s", error)
