@@ -57,7 +57,7 @@ format: $(VENV)/.dev ## lay the code out
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.dev tools ## measure, JSON lines, half an hour; ONLY=name,… some of it (ONLY=? lists), N=… how many
-	@$(if $(N),N=$(N)) $(BIN)/python -m bench $(ONLY)
+	@$(if $(N),N=$(N)) $(BIN)/python -m bench '$(ONLY)'
 
 peers: ## what the bench compares us with: GNU parallel, Celery with Redis, apart from our own packages
 	@sh tools/system-packages peers

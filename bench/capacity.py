@@ -156,35 +156,40 @@ def then(answer: Answer, place: Place, costs: Costs) -> str:
 
 FSYNCS_MS, TRIPS_MS = (0.1, 1.0, 10.0, 100.0), (1.0, 10.0, 100.0)
 LOADS: Final = (
-    ("no-op jobs, 4 machines × 2", Place(machines=4)),
-    ("no-op jobs, 100 machines × 2", Place(machines=100)),
-    ("10 ms jobs, 100 machines × 2", Place(machines=100, job_s=0.01)),
-    ("1 s jobs, 1,000 machines × 4", Place(machines=1000, slots=4, job_s=1.0)),
-    ("10 s jobs, 1,000 machines × 8", Place(machines=1000, slots=8, job_s=10.0)),
+    Place(machines=4),
+    Place(machines=100),
+    Place(machines=100, job_s=0.01),
+    Place(machines=1000, slots=4, job_s=0.5),
+    Place(machines=1000, slots=8, job_s=10.0),
 )
+CROWDS: Final = (100, 1000, 3000)
 
 
 def tables(costs: Costs) -> str:
-    """As the page shows them."""
-    lines = [
-        "| jobs a second, and what bounds them | fsync ms | " + " | ".join(f"trip {t:g} ms" for t in TRIPS_MS) + " |"
-    ]
-    lines.append("| --- | --- |" + " --- |" * len(TRIPS_MS))
-    for name, place in LOADS:
+    """As the pages show them: the same numbers in each language."""
+    lines = [_row("a job takes", "machines × slots", "fsync ms", *(f"trip {trip_ms:g} ms" for trip_ms in TRIPS_MS))]
+    lines.append(_row(*["---"] * (3 + len(TRIPS_MS))))
+    for place in LOADS:
         for fsync_ms in FSYNCS_MS:
-            row = [carries(replace(place, fsync_ms=fsync_ms, trip_ms=trip_ms), costs) for trip_ms in TRIPS_MS]
-            told = " | ".join(f"{one.jobs_per_s:,.0f} {one.bound}" for one in row)
-            lines.append(f"| {name} | {fsync_ms:g} | {told} |")
-    lines += ["", "| machines | idle, of a core | memory MB | all ready, trip 1 ms | trip 100 ms |"]
-    lines.append("| --- | --- | --- | --- | --- |")
-    for machines in (100, 1000, 3000):
+            answers = [carries(replace(place, fsync_ms=fsync_ms, trip_ms=trip_ms), costs) for trip_ms in TRIPS_MS]
+            told = [f"{one.jobs_per_s:,.0f} {one.bound}" for one in answers]
+            job = f"{place.job_s * 1000:,.0f} ms"
+            lines.append(_row(job, f"{place.machines:,} × {place.slots}", f"{fsync_ms:g}", *told))
+    lines += [
+        "",
+        _row("machines", "idle, of a core", "memory", "all ready, trip 1 ms", "trip 100 ms"),
+        _row(*["---"] * 5),
+    ]
+    for machines in CROWDS:
         near, far = Place(machines=machines), Place(machines=machines, trip_ms=100.0)
-        idle, memory = idle_share(near, costs), memory_mb(near, costs)
-        lines.append(
-            f"| {machines:,} | {idle:.0%} | {memory:.0f} | {ready_s(near, costs):.0f} s | {ready_s(far, costs):.0f} s |"
-        )
-    lines += ["", f"At {most_machines(Place(), costs):,} machines idling takes half of the core."]
+        ready = [f"{ready_s(place, costs):.0f} s" for place in (near, far)]
+        told = [f"{idle_share(near, costs):.0%}", f"{memory_mb(near, costs):,.0f} MB"]
+        lines.append(_row(f"{machines:,}", *told, *ready))
     return "\n".join(lines)
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -196,7 +201,7 @@ def main() -> None:
     said = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     costs = Costs(**{one.name: said.pop(one.name) for one in fields(Costs) if one.name in said})
     if not said:
-        print("\n".join(f"# {line}" for line in tables(costs).splitlines()))
+        print(tables(costs))
         return
     place = Place(**said)
     answer = carries(place, costs)

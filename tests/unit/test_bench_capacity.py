@@ -1,6 +1,7 @@
 """The arithmetic of what one orchestrator carries, and how a bench's line says whether its target holds."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bench import _rows, capacity
 from bench.capacity import Costs, Place
 from orchestrator import feed
+from tests.docs.blocks import ROOT
 
 COSTS = Costs(server_us=50, web_us=20, write_us=10, poll_ms=3, idle_us=0, connect_ms=20, base_mb=100, machine_mb=0.2)
 
@@ -74,9 +76,13 @@ def test_every_bound_has_a_remedy() -> None:
     assert any("several orchestrators" in one for one in told)
 
 
-def test_tables_have_a_row_for_each_load_and_disk() -> None:
-    rows = [line for line in capacity.tables(COSTS).splitlines() if line.startswith("| no-op") or " jobs," in line]
-    assert len(rows) == len(capacity.LOADS) * len(capacity.FSYNCS_MS)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_shows_what_the_model_says(language: str) -> None:
+    """Made anew by ``python -m bench capacity``."""
+    page = (ROOT / "docs" / language / "performance.md").read_text("utf-8").splitlines()
+    rows = [line for line in capacity.tables(Costs()).splitlines() if re.match(r"\| \d", line)]
+    assert len(rows) == len(capacity.LOADS) * len(capacity.FSYNCS_MS) + len(capacity.CROWDS)
+    assert [row for row in rows if row not in page] == []
 
 
 @pytest.mark.parametrize(
