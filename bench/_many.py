@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bench._stage import SLOTS
+from bench._stage import SLOTS, USUAL
 from tests.support import hosts as ssh_hosts
 from tests.support import wait
 from tests.support.hosts import Hosts
@@ -31,7 +31,7 @@ def many(count: int, **settings: object) -> Iterator[tuple[RunningServer, Hosts]
         lines.append("machines:")
         for number, (address, port) in enumerate(_addresses(hosts, count), 1):
             lines.append(f"  m{number}: {{host: {address}, port: {port}, root: {hosts.folder}/m{number}}}")
-        server = RunningServer(Path(folder), "\n".join(lines) + "\n", **{"linger_s": 60, **settings})
+        server = RunningServer(Path(folder), "\n".join(lines) + "\n", **{**USUAL, "linger_s": 60, **settings})
         (server.home / "known_hosts").write_text((hosts.home / "known_hosts").read_text())
         try:
             yield server, hosts

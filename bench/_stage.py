@@ -15,6 +15,8 @@ from tests.support.server import RunningServer
 
 SLOTS: Final = 2
 NOOP: Final = "def work(x, y):\n    return x + y\n"
+#: As people run it, unlike tests, but that runners leave sooner.
+USUAL: Final = {"poll_s": 30, "linger_s": 20}
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -24,7 +26,7 @@ def a_server(machines: int, slots: int = SLOTS, **settings: object) -> Iterator[
     with tempfile.TemporaryDirectory(prefix="mj-bench-") as folder, ssh_hosts.running() as hosts:
         for _ in range(machines):
             hosts.start()
-        server = RunningServer(Path(folder), hosts.inventory(limit_process=slots), **{"linger_s": 20, **settings})
+        server = RunningServer(Path(folder), hosts.inventory(limit_process=slots), **{**USUAL, **settings})
         (server.home / "known_hosts").write_text((hosts.home / "known_hosts").read_text())
         server.start()
         try:

@@ -56,7 +56,10 @@ def main() -> None:
 
 
 def new_version(server: RunningServer, hosts: Hosts, count: int) -> None:
-    """Two files of twenty change; from publishing them until every machine has begun a job of the new version."""
+    """Two files of twenty change; from publishing them until every machine has begun a job of the new version.
+
+    What the jobs send by themselves is measured with a version that is there already, and taken off.
+    """
     until_ready(server, count)
     client = server.client()
     files = {f"file{number:02}": os.urandom(FILE_BYTES) for number in range(FILES - 1)}
@@ -65,14 +68,17 @@ def new_version(server: RunningServer, hosts: Hosts, count: int) -> None:
         (server.jobs / "folder" / name).write_bytes(data)
     before = sent_bytes(hosts)
     first_s = _until_everywhere(client, count, 0, files)
-    whole_bytes = sent_bytes(hosts) - before
+    first_bytes = sent_bytes(hosts) - before
+    before = sent_bytes(hosts)
+    _until_everywhere(client, count, 0, files)
+    jobs_bytes = sent_bytes(hosts) - before
     files["file07"] = os.urandom(FILE_BYTES)
     server.job("folder", main=MAIN % 1)
     (server.jobs / "folder" / "file07").write_bytes(files["file07"])
     before, spent, began = sent_bytes(hosts), Spent(server, hosts), time.perf_counter()
     version_s = _until_everywhere(client, count, 1, files)
     cores = spent.cores(time.perf_counter() - began)
-    changed_bytes = sent_bytes(hosts) - before
+    changed_bytes = sent_bytes(hosts) - before - jobs_bytes
     show(
         "folder_100",
         {"seconds": ("<=", 4.0), "sent_share_of_whole": ("<=", 0.3)},
@@ -82,8 +88,9 @@ def new_version(server: RunningServer, hosts: Hosts, count: int) -> None:
         seconds=round(version_s, 2),
         first_version_s=round(first_s, 2),
         sent_bytes_per_machine=round(changed_bytes / count),
-        first_sent_bytes_per_machine=round(whole_bytes / count),
-        sent_share_of_whole=round(changed_bytes / whole_bytes, 3),
+        first_sent_bytes_per_machine=round((first_bytes - jobs_bytes) / count),
+        jobs_sent_bytes_per_machine=round(jobs_bytes / count),
+        sent_share_of_whole=round(changed_bytes / (first_bytes - jobs_bytes), 3),
         cores=cores,
     )
 

@@ -14,7 +14,7 @@ from typing import Final
 from bench import capacity
 from bench._far import far
 from bench._rows import how_many, show, wanted
-from bench._stage import NOOP, SLOTS, Spent, run
+from bench._stage import NOOP, SLOTS, USUAL, Spent, run
 from multijob import Client
 from tests.support import hosts as ssh_hosts
 from tests.support.hosts import Hosts
@@ -43,7 +43,7 @@ def main() -> None:
             for _ in range(MACHINES):
                 hosts.start()
             server: RunningServer = SlowServer(
-                Path(folder), hosts.inventory(limit_process=SLOTS), linger_s=30, accept_new_host_keys=True
+                Path(folder), hosts.inventory(limit_process=SLOTS), **USUAL, accept_new_host_keys=True
             )
             measure("slow_disk", server, hosts, capacity.Place(fsync_ms=fsync_ms, trip_ms=0.1), n)
     for trip_ms in TRIPS_MS if wanted("far") else ():
@@ -53,7 +53,7 @@ def main() -> None:
                 for host, port in zip(made, ports, strict=True):
                     host.address, host.port = "127.0.0.1", port
                 server = RunningServer(
-                    Path(folder), hosts.inventory(limit_process=SLOTS), linger_s=30, accept_new_host_keys=True
+                    Path(folder), hosts.inventory(limit_process=SLOTS), **USUAL, accept_new_host_keys=True
                 )
                 measure("far", server, hosts, capacity.Place(fsync_ms=0.1, trip_ms=trip_ms), n)
 

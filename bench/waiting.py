@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench._rows import how_many, show, wanted
-from bench._stage import Spent, resident_mb
+from bench._stage import USUAL, Spent, resident_mb
 from jobs.model import Pick, Submission
 from jobs.service import JobService
 from jobs.store import Store
@@ -160,7 +160,7 @@ def live(home: Path, count: int) -> None:
         for _ in range(4):
             hosts.start()
         tags = ", ".join(f"tag{number}" for number in range(TAGS))
-        server = RunningServer(home, hosts.inventory(limit_process=2, tag=f"[{tags}]"), linger_s=20)
+        server = RunningServer(home, hosts.inventory(limit_process=2, tag=f"[{tags}]"), **USUAL)
         (home / "known_hosts").write_text((hosts.home / "known_hosts").read_text())
         started = time.perf_counter()
         server.start()
