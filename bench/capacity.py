@@ -36,6 +36,8 @@ class Costs:
 
     #: noop: the server's processor time for a job, from submit to result; it is one process, so one core is all it has.
     server_us: float = 50.0
+    #: sleep10, machines_200: a claim, a message and a report, shared by the jobs that travel together.
+    lone_us: float = 1000.0
     #: noop: of that, what takes part in HTTP: submits and results. A web process of its own takes it away.
     web_us: float = 15.0
     #: store: rows of a job in the writer's transactions, without the fsync.
@@ -110,8 +112,9 @@ def disk_bound(place: Place, costs: Costs) -> float:
 
 
 def processor_bound(place: Place, costs: Costs) -> float:
-    """What the machines leave of the one core."""
-    return max(0.0, FULL - idle_share(place, costs)) / (costs.server_us / 1e6)
+    """What the machines leave of the one core. The busier it is, the more jobs travel together, up to what is held."""
+    job_us = costs.server_us + costs.lone_us / ahead(place)
+    return max(0.0, FULL - idle_share(place, costs)) / (job_us / 1e6)
 
 
 def idle_share(place: Place, costs: Costs) -> float:

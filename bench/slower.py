@@ -72,7 +72,7 @@ def measure(row: str, server: RunningServer, hosts: Hosts, place: capacity.Place
             run(client, name, count)
             wall_s = time.perf_counter() - began
             server_us = spent.seconds()["server"] / count * 1e6
-            told = capacity.carries(_with(place, job_s), capacity.Costs(server_us=server_us))
+            told = capacity.carries(_with(place, job_s), capacity.Costs(server_us=server_us, lone_us=0.0))
             _say(f"{row}_{name}", place, count / wall_s, told, n=count, server_us=round(server_us, 1))
         alone_ms = _alone_ms(client)
         model_ms = capacity.alone_ms(place, capacity.Costs())

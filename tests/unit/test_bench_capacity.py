@@ -11,7 +11,9 @@ from bench.capacity import Costs, Place
 from orchestrator import feed
 from tests.docs.blocks import ROOT
 
-COSTS = Costs(server_us=50, web_us=20, write_us=10, poll_ms=3, idle_us=0, connect_ms=20, base_mb=100, machine_mb=0.2)
+COSTS = Costs(
+    server_us=50, lone_us=0, web_us=20, write_us=10, poll_ms=3, idle_us=0, connect_ms=20, base_mb=100, machine_mb=0.2
+)
 
 
 def test_near_and_on_a_quick_disk_the_processor_is_the_bound() -> None:
@@ -26,6 +28,13 @@ def test_machines_take_their_share_of_the_processor_until_nothing_is_left() -> N
     assert capacity.processor_bound(Place(machines=1000), COSTS) == pytest.approx(0.8 / 50e-6)
     assert capacity.processor_bound(Place(machines=20_000), COSTS) == 0
     assert capacity.most_machines(Place(), COSTS) == 5000
+
+
+def test_jobs_share_a_report_with_those_that_their_machine_holds() -> None:
+    """Two of a long job, 800 of one that does nothing."""
+    costs = replace(COSTS, lone_us=1000, poll_ms=0)
+    assert capacity.processor_bound(Place(slots=2, job_s=2), costs) == pytest.approx(0.9 / 550e-6)
+    assert capacity.processor_bound(Place(slots=2), costs) == pytest.approx(0.9 / 51.25e-6, rel=0.01)
 
 
 def test_a_slow_disk_bounds_by_the_commits_that_claims_wait_for() -> None:
