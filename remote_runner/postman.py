@@ -13,7 +13,7 @@ Stop = Callable[[object], None]
 
 #: While more work waits here, a report follows the one before it no sooner: a few large ones cost the server less than
 #: many small ones, and nobody waits for a worker meanwhile. Where nothing waits, what ends is told at once.
-PACE_S = 0.02
+PACE_S = 0.05
 
 
 class Postman:
