@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from orchestrator import feed
 from orchestrator.engine import PICKS_PER_BEAT
 
-#: Fsyncs that a claim waits for: the end of the commit that is under way, and its own.
-COMMITS_A_CLAIM: Final = 2.0
-#: Of a job that is alone: submit, claim, report.
-COMMITS_A_JOB: Final = 3.0
+#: Commits from one round of claims to the next, by the row slow_disk: its own and those the engine waits for besides.
+COMMITS_A_CLAIM: Final = 6.0
+#: Of a job that is alone, by the same row: submit, claim, report, and what of others is under way then.
+COMMITS_A_JOB: Final = 4.5
 #: From a job's end at the node until the next one for its place is sent: the report's commit, then the claim's.
 COMMITS_A_REFILL: Final = 1.0 + COMMITS_A_CLAIM
 #: Round trips until a machine is ready: TCP, version, keys, account, channel, questions, the runner's folder.

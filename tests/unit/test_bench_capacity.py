@@ -40,17 +40,17 @@ def test_jobs_share_a_report_with_those_that_their_machine_holds() -> None:
 def test_a_slow_disk_bounds_by_the_commits_that_claims_wait_for() -> None:
     answer = capacity.carries(Place(machines=100, fsync_ms=100), COSTS)
     assert answer.bound == "disk"
-    assert answer.jobs_per_s == pytest.approx(500 / (0.2 + 500 * 10e-6))
+    assert answer.jobs_per_s == pytest.approx(500 / (capacity.COMMITS_A_CLAIM * 0.1 + 500 * 10e-6))
 
 
 def test_jobs_of_ten_milliseconds_far_away_wait_for_the_network() -> None:
-    """Two slots hold a tenth of a second of work each: less than what a trip of 100 ms and three commits take."""
+    """Two slots hold a tenth of a second of work each: less than what a trip of 100 ms and the commits take."""
     place = Place(machines=1, slots=2, job_s=0.01, trip_ms=100, fsync_ms=10)
     answer = capacity.carries(place, COSTS)
     held = capacity.ahead(place)
     assert 18 <= held <= 22
     assert answer.bound == "network"
-    assert answer.jobs_per_s == pytest.approx(held / (0.1 + 0.03 + 0.01 + feed.OVERHEAD_S))
+    assert answer.jobs_per_s == pytest.approx(held / (0.1 + capacity.COMMITS_A_REFILL * 0.01 + 0.01 + feed.OVERHEAD_S))
 
 
 def test_long_jobs_are_bounded_by_their_slots() -> None:
@@ -65,7 +65,7 @@ def test_what_a_machine_holds_is_what_the_feed_gives_it(job_s: float, held: int)
 
 
 def test_one_job_waits_for_its_commits_and_one_trip() -> None:
-    assert capacity.alone_ms(Place(fsync_ms=10, trip_ms=50), replace(COSTS, alone_ms=4)) == pytest.approx(84)
+    assert capacity.alone_ms(Place(fsync_ms=10, trip_ms=50), replace(COSTS, alone_ms=4)) == pytest.approx(99)
 
 
 @pytest.mark.parametrize(("trip_ms", "seconds"), [(1, 20), (100, 43.75)])
