@@ -7,6 +7,7 @@ import pytest
 
 from jobs.model import MachineView, Pick
 from multijob import Client, Invalid, NotAllowed, NotFound
+from orchestrator.bulk import Bulk
 from tests.support.store_kit import Room, a_room, failed, ok
 from web.accounts import Accounts
 from web.app import create_app
@@ -24,9 +25,12 @@ def room(tmp_path: Path) -> Iterator[Room]:
 @pytest.fixture
 def url(room: Room) -> Iterator[str]:
     listener = Listener(create_app(room.service, Accounts(room.service, b"s")), "127.0.0.1", 0, 4)
+    bulk = Bulk(room.service.operations)
+    bulk.start()
     listener.start()
     yield f"http://127.0.0.1:{listener.port}"
     listener.stop()
+    bulk.stop()
 
 
 @pytest.fixture
