@@ -10,9 +10,15 @@ from typing import Final
 from jobs.model import Candidate, Lane
 from orchestrator.scheduler import Head
 
-#: Jobs of a lane held in memory, and when to fetch again.
+#: Jobs held in memory: of a lane at most so many, of all lanes together about so many.
 WINDOW: Final = 4000
-LOW_WATER: Final = 1000
+ALL_WINDOWS: Final = 40_000
+#: However many lanes there are, a window is no smaller and is read again in time: what a beat picks must come from the
+#: windows, or a job of less priority in another lane would go first.
+LEAST: Final = 1000
+#: A lane is read again when less than this part of its window is left.
+LOW_WATER: Final = 0.25
+LEAST_LEFT: Final = 500
 
 #: (lane ids, how many of each) -> lane id -> its first waiting jobs, best first
 FetchHeads = Callable[[Sequence[int], int], Mapping[int, Sequence[Candidate]]]
@@ -29,8 +35,8 @@ class _Window:
     #: Something that belongs in the middle of the window was submitted.
     stale: bool = True
 
-    def wants_refill(self) -> bool:
-        return self.stale or (not self.whole and len(self.jobs) < LOW_WATER)
+    def wants_refill(self, size: int) -> bool:
+        return self.stale or (not self.whole and len(self.jobs) < max(LEAST_LEFT, size * LOW_WATER))
 
 
 class Backlog:
@@ -64,7 +70,8 @@ class Backlog:
         """The windows of all lanes for which ``servable(job type, tag)`` holds and something waits."""
         self._learn_lanes()
         mine = {lane: window for lane, window in self._windows.items() if servable(window.job_type, window.tag)}
-        self._refill({lane: window for lane, window in mine.items() if window.wants_refill()})
+        size = max(LEAST, min(WINDOW, ALL_WINDOWS // max(1, len(mine))))
+        self._refill({lane: window for lane, window in mine.items() if window.wants_refill(size)}, size)
         return [Head(lane, w.job_type, w.tag, w.jobs, w.avoid) for lane, w in mine.items() if w.jobs]
 
     def taken(self, lane_ids: Iterable[int], job_ids: Iterable[int]) -> None:
@@ -80,11 +87,11 @@ class Backlog:
                 self._windows.setdefault(lane.lane_id, _Window(lane.job_type, lane.tag, lane.avoid))
             self._unknown = False
 
-    def _refill(self, windows: Mapping[int, _Window]) -> None:
+    def _refill(self, windows: Mapping[int, _Window], size: int) -> None:
         if not windows:
             return
-        heads = self._fetch_heads(list(windows), WINDOW)
+        heads = self._fetch_heads(list(windows), size)
         for lane, window in windows.items():
             window.jobs = list(heads.get(lane, ()))
-            window.whole = len(window.jobs) < WINDOW
+            window.whole = len(window.jobs) < size
             window.stale = False

@@ -6,20 +6,24 @@ as well; hearing of it twice is harmless to the engine.
 
 import logging
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from jobs.errors import StoreUnavailable
 from jobs.model import AttemptKey, MachineOverride
 from jobs.service import JobService
 from jobs.store import events
+from jobs.submitting import PRIORITY_LIMIT
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
 #: Under load, what happens meanwhile is heard together.
 GATHER_S: Final = 0.5
+#: How long a job from elsewhere may go behind less important ones, where others as important as it wait before it.
+EXACT_S: Final = 30.0
 
 
 class Neighbours:
@@ -32,6 +36,8 @@ class Neighbours:
         self._number = 0
         self._overrides: list[MachineOverride] = []
         self._kills: frozenset[AttemptKey] = frozenset()
+        self._best: Mapping[int, int] = {}
+        self._exact_at = 0.0
 
     def start(self) -> None:
         """From now on; what was before the engine's own start reads."""
@@ -66,9 +72,14 @@ class Neighbours:
 
     def _tell_lanes(self) -> None:
         heads = self._service.heads(None, 1)
-        lanes = {lane: -waiting[0].rank for lane, waiting in heads.items() if waiting}
-        if lanes:
-            self._service.on_submitted(lanes)
+        best = {lane: -waiting[0].rank for lane, waiting in heads.items() if waiting}
+        exact = time.monotonic() - self._exact_at >= EXACT_S
+        told = best if exact else risen(self._best, best)
+        if exact:
+            self._exact_at = time.monotonic()
+        self._best = best
+        if told:
+            self._service.on_submitted(told)
 
     def _tell_kills(self) -> None:
         """Each once; should a machine not hear of it, the engine asks again when it answers."""
@@ -86,3 +97,12 @@ class Neighbours:
         if now != self._overrides:
             self._overrides = now
             self._service.on_override(sorted({one.machine_id for one in now}))
+
+
+def risen(before: Mapping[int, int], best: Mapping[int, int]) -> dict[int, int]:
+    """{lane: the priority to tell}: the best one where it is better than before, else only that jobs wait there.
+
+    A lane whose best priority is told is read anew. Told at each look, lanes with jobs of several priorities would be
+    read again and again.
+    """
+    return {lane: one if one > before.get(lane, -PRIORITY_LIMIT) else -PRIORITY_LIMIT for lane, one in best.items()}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from jobs.model import Candidate, Lane
 from orchestrator import backlog
 from orchestrator.backlog import Backlog
+from orchestrator.engine import PICKS_PER_BEAT
 
 
 class Queue:
@@ -86,3 +87,22 @@ def test_taken_jobs_leave_and_the_window_is_refilled_when_low() -> None:
     found.taken([1], gone)
     assert len(ids(found)) == 15
     assert queue.reads == [1, 1]
+
+
+def test_many_lanes_share_the_room_and_each_keeps_enough_for_a_beat() -> None:
+    queue = Queue()
+    lanes = 60
+    for lane in range(1, lanes + 1):
+        queue.add(lane, *[(lane * 10_000 + number, 0) for number in range(backlog.LEAST + 10)])
+    found = Backlog(queue.lanes, queue.heads)
+    heads = [head for head in found.heads(everything) if head.lane_id != 2]
+    assert {len(head.jobs) for head in heads} == {backlog.LEAST}
+    queue.reads.clear()
+    left = backlog.LEAST_LEFT
+    found.taken([1], [job.job_id for job in heads[0].jobs[:-left]])
+    found.heads(everything)
+    assert queue.reads == []
+    found.taken([1], [heads[0].jobs[-1].job_id])
+    found.heads(everything)
+    assert queue.reads == [1]
+    assert backlog.LEAST_LEFT >= PICKS_PER_BEAT
