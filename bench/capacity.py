@@ -35,7 +35,7 @@ class Costs:
     """Measured; see the rows of the bench named in each line. A millisecond here is one of the server's processor."""
 
     #: noop: the server's processor time for a job, from submit to result; it is one process, so one core is all it has.
-    server_us: float = 50.0
+    server_us: float = 115.0
     #: sleep10, machines_200: a claim, a message and a report, shared by the jobs that travel together.
     lone_us: float = 1000.0
     #: noop: of that, what takes part in HTTP: submits and results. A web process of its own takes it away.
