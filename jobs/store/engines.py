@@ -7,6 +7,7 @@ whether it took. Only what cannot be set from here must be right on the server.
 import contextlib
 import socket
 import sqlite3
+import time
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -22,8 +23,8 @@ IDLE_S: Final = 20
 #: Every thread of the page and API may read at the same time.
 READERS = 16
 
+_WAL_PAUSE_S: Final = 0.02
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
@@ -112,8 +113,22 @@ def _set_up(url: URL) -> Any:
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+    _turn_on_wal(connection)
     for pragma in _PRAGMAS:
         connection.execute(pragma).close()
+
+
+def _turn_on_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for a lock here: who opens a new file just when another turns it on is refused at once."""
+    give_up_at = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= give_up_at:
+                raise
+        time.sleep(_WAL_PAUSE_S)
 
 
 def _set_up_mysql(connection: Any, _record: object) -> None:
