@@ -25,7 +25,7 @@ from orchestrator.stream import StreamTerms
 from orchestrator.workshop import Workshop
 from remote_runner import bundle
 from tests.support import hosts, wait
-from tests.support.hosts import Host, Hosts, children
+from tests.support.hosts import Host, Hosts, own_children
 from tests.support.processes import processes_below
 
 #: The first cycles fill caches and pools.
@@ -119,7 +119,7 @@ class _Life:
         return Level(
             threads=threading.active_count(),
             descriptors=len(list(Path("/proc/self/fd").iterdir())),
-            children=len(set(children()) - set(self._host.connections())),
+            children=len(own_children()),
             resident_kb=_resident_kb(),
             node_files=sum(1 for path in self._root.rglob("*") if path.is_file()),
             node_processes=len(processes_below(self._root)),

@@ -48,10 +48,10 @@ def test_an_exclusive_attempt_ends_in_time_and_others_go_on(peer: Peer, tmp_path
     alone = peer.publish("alone", 0, {"main.py": SLEEP}, exclusive=True)
     plain = peer.publish("plain", 0, {"main.py": SLEEP})
     notes = [tmp_path / "alone", tmp_path / "plain"]
-    running, other = peer.assign(alone, [1000, str(notes[0])]), peer.assign(plain, [1000, str(notes[1])])
-    waiting = peer.assign(alone, 1000)
-    for note in notes:
-        wait.until(lambda note=note: note.exists() and note.read_text(), what="the start")
+    other = peer.assign(plain, [1000, str(notes[1])])
+    wait.until(lambda: notes[1].exists() and notes[1].read_text(), what="the start")
+    running, waiting = peer.assign(alone, [1000, str(notes[0])], 1000)  # in one message, so that it has both
+    wait.until(lambda: notes[0].exists() and notes[0].read_text(), what="the start")
     pids = [int(note.read_text()) for note in notes]
     peer.detach()
     began = time.monotonic()
@@ -59,10 +59,10 @@ def test_an_exclusive_attempt_ends_in_time_and_others_go_on(peer: Peer, tmp_path
     assert time.monotonic() - began > 1.5
     assert alive(pids[1])
     peer.attach(url=None, silence_s=3)
-    end = peer.end(running[0])
+    end = peer.end(running)
     assert end["reason"] == "died"
     assert "no contact with the server for 3 s" in end["error"]
-    peer.wait(lambda: waiting[0] in peer.of_kind("back"), "the one that had not begun")
+    peer.wait(lambda: waiting in peer.of_kind("back"), "the one that had not begun")
     assert other[0] not in peer.of_kind("end")
 
 

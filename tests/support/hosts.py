@@ -7,6 +7,7 @@ accounts with every login shell; as an ordinary user there is that user's accoun
 
 import contextlib
 import getpass
+import itertools
 import os
 import shutil
 import signal
@@ -31,6 +32,9 @@ from tests.support import wait
 SHELLS = ("sh", "bash", "dash", "zsh", "fish", "csh")
 _FIRST_UID = 61001
 _SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
+#: Ports of each worker of the tests, ten workers in all; by hand from anywhere in the last part.
+PORTS_FROM, PORTS_EACH = 12_000, 2_000
+_ports = itertools.count(os.getpid())
 
 
 def sshd_path() -> str | None:
@@ -98,11 +102,13 @@ class Host:
         self.process = None
 
     def cut(self) -> None:
-        """End all connections; the server goes on listening. What commands started by themselves lives on."""
-        for pid in self.connections():
+        """End all connections there are; the server goes on listening. What commands started by themselves lives on."""
+        there = set(self.connections())
+        for pid in there:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait.until(lambda: not self.connections(), what="the connections' end")
+        # Whoever was cut off may be back already.
+        wait.until(lambda: not there.intersection(self.connections()), what="the connections' end")
 
     def freeze(self) -> None:
         """Stop answering, without a word: connections stay open."""
@@ -178,7 +184,7 @@ class Hosts:
         name = name or f"node-{number - 1}"
         address = address or f"127.0.0.{number}"
         folder = _folder(self.folder / name)
-        host = Host(name, address, _free_port(), folder, [])
+        host = Host(name, address, _free_port(address), folder, [])
         _make_privilege_folder()
         host.command = [*wrapper, *self._in_namespace(), *self._server(host, lines)]
         self.hosts.append(host)
@@ -345,10 +351,16 @@ def new_key(path: Path, kind: str = "ed25519") -> Path:
     return path
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def _free_port(address: str) -> int:
+    """A free one, below those that connections take by themselves, and that no other worker of the tests takes."""
+    first = PORTS_FROM + PORTS_EACH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw9")[2:]) % 10)
+    for number in itertools.islice(_ports, PORTS_EACH):
+        port = first + number % PORTS_EACH
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, port))
+            return port
+    raise AssertionError(f"no port is free at {address}")
 
 
 def children() -> list[int]:
@@ -356,12 +368,22 @@ def children() -> list[int]:
     return _descendants(os.getpid())
 
 
+def own_children() -> list[int]:
+    """Processes started by this one itself: others, as those of a database server, come and go as they please."""
+    return [child for child, parent in _parents().items() if parent == os.getpid()]
+
+
 def _descendants(pid: int) -> list[int]:
+    return _below(_parents(), pid)
+
+
+def _parents() -> dict[int, int]:
+    """Every process and who is above it."""
     with subprocess.Popen(["ps", "-e", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as ps:
         listing = ps.communicate()[0]
     parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
     parents.pop(ps.pid, None)
-    return _below(parents, pid)
+    return parents
 
 
 def _below(parents: dict[int, int], pid: int) -> list[int]:
