@@ -122,7 +122,8 @@ def test_a_build_outlives_the_server_and_the_connection(
     client.register("plain")
     job = client.job(client.insert("slow"))
     wait.until(log.exists, what="the build's begin", timeout_s=200)
-    assert "building environment on node-" in wait.until(lambda: job.refresh().waiting_because, timeout_s=60)
+    building = "building environment on node-"
+    wait.until(lambda: building in (job.refresh().waiting_because or ""), what="the reason", timeout_s=60)
     assert {one["state"] for one in environments(client)} == {"building"}
     plain = client.submit_many("plain", [{"n": n} for n in range(20)])
     assert {row.status for row in client.results(plain, timeout_s=120)} == {3}
