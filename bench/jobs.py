@@ -122,7 +122,7 @@ def on_a_database(kind: str) -> None:
 
 
 def functions(server: RunningServer, client: Client) -> None:
-    """Calls of a millisecond through ``Executor.map``, one call a job, against no-op jobs of the same run."""
+    """Calls of a millisecond through ``Executor.map``, against no-op jobs of the same run."""
     noop = WORKLOADS[0]
     server.job(noop.name, **noop.files)
     client.register(noop.name)

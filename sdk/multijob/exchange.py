@@ -9,36 +9,26 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
-from . import inputs, payload
+from . import inputs
 from .errors import Busy, MultiJobError, NotFound, Unreachable
 from .future import FunctionFuture
 from .jobset import JobSet
+from .outbox import Course, Order, Outbox
 from .results import PAGE_SIZE, PAUSE_S, WAIT_S
 from .stream import End
-from .values import Input, Result
+from .values import Result
 
 if TYPE_CHECKING:
     from .client import Client
 
-#: What one request carries at most, the first job in it excepted.
-SEND_JOBS = 1000
-SEND_BYTES = 3 * 1024 * 1024
 #: Between tries while the server is away; the client itself has tried for ``retry_s`` each time.
 AWAY_PAUSE_S = 1.0
 
 T = TypeVar("T")
-
-
-class Order(NamedTuple):
-    """A job that is to be sent, and who waits for it."""
-
-    future: FunctionFuture
-    job_type: str
-    item: Input
 
 
 class Exchange:
@@ -49,14 +39,16 @@ class Exchange:
         self._batch = batch
         self._patience_s = patience_s
         self._changed = threading.Condition()
-        self._outbox: deque[Order] = deque()
+        self._outbox = Outbox()
         #: Those of the request that is on its way.
         self._sending: Sequence[Order] = ()
         #: By the id of their job: what has been sent and has not come back.
-        self._out: dict[int, FunctionFuture] = {}
+        self._out: dict[int, Order] = {}
         #: Results that came before the answer to the request that made their jobs.
         self._early: dict[int, Result] = {}
         self._cursor: int | None = None
+        #: How many threads are telling what came back; of a shared job some calls may have to be sent again.
+        self._telling = 0
         self._closed = False
         self._threads: list[threading.Thread] = []
 
@@ -64,13 +56,13 @@ class Exchange:
 
     def add(self, orders: Iterable[Order]) -> None:
         """Send these as soon as possible. Raises RuntimeError once closed."""
-        with self._changed:
-            if self._closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            self._outbox.extend(orders)
-            if not self._threads:
-                self._start()
-            self._changed.notify_all()
+        with self._adding():
+            self._outbox.put(orders)
+
+    def add_course(self, course: Course) -> None:
+        """Send a map's first calls as soon as possible, the others as those advise. Raises RuntimeError once closed."""
+        with self._adding():
+            self._outbox.put_course(course)
 
     @property
     def closed(self) -> bool:
@@ -100,35 +92,48 @@ class Exchange:
         What has not been sent is taken back at once; the others are cancelled when the server says that they ended.
         """
         wanted = {future for future in futures if not future.done()}
+        for future in wanted:
+            future.withdrawn = True
         back = self._take_back(wanted)
         for future in back:
             future.cancelled_by_us()
         sent = self._sent_of(wanted - back)
-        for future in sent.values():
-            future.withdrawn = True
         stopped = self._kill(sent, running=running)
         if stopped and len(sent) == 1:
-            for _, future in self._taken(set(sent)):
-                future.cancelled_by_us()
+            for _, order in self._taken(set(sent)):
+                for future in order.futures:
+                    future.cancelled_by_us()
         return stopped or bool(back)
+
+    @contextmanager
+    def _adding(self) -> Iterator[None]:
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            yield
+            if not self._threads:
+                self._start()
+            self._changed.notify_all()
 
     # ------------------------------------------------------------------------------------------------- withdrawing
 
     def _take_back(self, wanted: set[FunctionFuture]) -> set[FunctionFuture]:
         with self._changed:
-            back = {order.future for order in self._outbox if order.future in wanted}
-            if back:
-                self._outbox = deque(order for order in self._outbox if order.future not in back)
-                self._changed.notify_all()
+            back = self._outbox.take_back(wanted)
+            self._changed.notify_all()
         return back
 
-    def _sent_of(self, wanted: set[FunctionFuture]) -> dict[int, FunctionFuture]:
-        """Their job ids, once the request that is on its way has been answered."""
+    def _sent_of(self, wanted: set[FunctionFuture]) -> dict[int, Order]:
+        """Jobs nobody else waits for, by their ids, once the request that is on its way has been answered."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(order.future in wanted for order in self._sending))
-            return {job_id: future for job_id, future in self._out.items() if future in wanted}
+            self._changed.wait_for(lambda: all(wanted.isdisjoint(order.futures) for order in self._sending))
+            return {
+                job_id: order
+                for job_id, order in self._out.items()
+                if all(future in wanted or future.done() for future in order.futures)
+            }
 
-    def _kill(self, sent: dict[int, FunctionFuture], *, running: bool) -> bool:
+    def _kill(self, sent: dict[int, Order], *, running: bool) -> bool:
         if not sent:
             return False
         filters = {} if running else {"status": "waiting"}
@@ -158,17 +163,11 @@ class Exchange:
     def _next_orders(self) -> Sequence[Order]:
         """What fits one request; empty when the exchange is closed and all is sent."""
         with self._changed:
-            self._changed.wait_for(lambda: self._outbox or self._closed)
-            orders: list[Order] = []
-            size = 0
-            while self._outbox and len(orders) < SEND_JOBS:
-                first = self._outbox[0]
-                size += payload.size_of(first.item)
-                if orders and (size > SEND_BYTES or first.job_type != orders[0].job_type):
-                    break
-                orders.append(self._outbox.popleft())
-            self._sending = orders
-            return orders
+            while not self._outbox.is_due(time.monotonic()) and not (self._closed and self._is_over()):
+                due_at_s = self._outbox.due_at_s()
+                self._changed.wait(None if due_at_s is None else max(0.0, due_at_s - time.monotonic()))
+            self._sending = self._outbox.take()
+            return self._sending
 
     def _send(self, orders: Sequence[Order]) -> None:
         options = {**self._client._options, "batch": self._batch, "job_type": orders[0].job_type}  # noqa: SLF001
@@ -180,8 +179,9 @@ class Exchange:
     def _sent(self, orders: Sequence[Order], first_id: int, cursor: int) -> None:
         with self._changed:
             for job_id, order in enumerate(orders, first_id):
-                order.future.job_id = job_id
-                self._out[job_id] = order.future
+                for future in order.futures:
+                    future.job_id = job_id
+                self._out[job_id] = order.sent()
             early = [row for job_id, row in self._early.items() if job_id in self._out]
             self._early.clear()
             self._cursor = cursor if self._cursor is None else self._cursor
@@ -195,8 +195,8 @@ class Exchange:
         with self._changed:
             self._sending = ()
             self._changed.notify_all()
-        for order in orders:
-            order.future.failed_with(error)
+        for future in (future for order in orders for future in order.futures):
+            future.failed_with(error)
 
     # ---------------------------------------------------------------------------------------------------- reading
 
@@ -213,7 +213,7 @@ class Exchange:
     def _wait_for_some(self) -> bool:
         """Whether anything is out; False when nothing will be any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._out or (self._closed and not self._outbox and not self._sending))
+            self._changed.wait_for(lambda: self._out or (self._closed and self._is_over()))
             return bool(self._out)
 
     def _read_page(self) -> None:
@@ -239,22 +239,29 @@ class Exchange:
             wanted = JobSet.of(asked & self._out.keys())
         self._settle(list(self._client.results(wanted, wait=False)))
         there = {job.id for job in self._client.jobs(ids=wanted, size=1000)}
-        for job_id, future in self._taken(set(wanted) - there):
-            future.failed_with(NotFound(f"job {job_id} was deleted before its result was read"))
+        for job_id, order in self._taken(set(wanted) - there):
+            for future in order.futures:
+                future.failed_with(NotFound(f"job {job_id} was deleted before its result was read"))
 
     def _settle(self, rows: Sequence[Result]) -> None:
         """Hand finished jobs to those who wait; keep what may belong to a request that has not been answered yet."""
-        found = self._taken({row.id for row in rows})
-        known = dict(found)
         with self._changed:
+            known = dict(self._taken({row.id for row in rows}))
+            self._telling += 1
             if self._sending:
                 self._early.update({row.id: row for row in rows if row.id not in known})
-        for row in rows:
-            if row.id in known:
-                known.pop(row.id).finished(row)
+        again = [order for row in rows if row.id in known for order in known.pop(row.id).settle(row)]
+        with self._changed:
+            self._telling -= 1
+            self._outbox.put(again)
+            self._changed.notify_all()
 
-    def _taken(self, job_ids: set[int]) -> list[tuple[int, FunctionFuture]]:
-        """Whoever takes a future out settles it, and nobody else."""
+    def _is_over(self) -> bool:
+        """Whether nothing is left to be sent or to come; calls of a shared job may come back to be sent again."""
+        return not (self._outbox or self._sending or self._out or self._telling)
+
+    def _taken(self, job_ids: set[int]) -> list[tuple[int, Order]]:
+        """Whoever takes a job out settles its futures, and nobody else."""
         with self._changed:
             taken = [(job_id, self._out.pop(job_id)) for job_id in job_ids & self._out.keys()]
             self._changed.notify_all()
@@ -263,8 +270,9 @@ class Exchange:
     def _give_up(self, error: BaseException) -> None:
         with self._changed:
             job_ids = set(self._out)
-        for _, future in self._taken(job_ids):
-            future.failed_with(error)
+        for _, order in self._taken(job_ids):
+            for future in order.futures:
+                future.failed_with(error)
 
     # ------------------------------------------------------------------------------------------------------- both
 

@@ -7,13 +7,14 @@ import concurrent.futures
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import payload
 from .client import Client
-from .exchange import Exchange, Order
+from .exchange import Exchange
 from .future import FunctionFuture
+from .outbox import Call, Course, Order, fewest_jobs
 from .payload import Function
 from .pickling import ByValue
 from .values import Input
@@ -74,17 +75,24 @@ class Executor(concurrent.futures.Executor):
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
     ) -> Iterator[Any]:
-        """Like the built-in ``map``, ``chunksize`` calls a job; raises TimeoutError ``timeout`` seconds from now."""
+        """Like the built-in ``map``, ``chunksize`` calls a job; raises TimeoutError ``timeout`` seconds from now.
+
+        Without a chunksize: one call a job, until the first of many turn out to take milliseconds; then as many of the
+        others as take 20 ms share a job, and are made again together where their machine was lost. With a
+        ``limit_count`` they never do.
+        """
         end_at = None if timeout is None else timeout + time.monotonic()
         self._check_open()
         sent = payload.function(fn, self._by_value)
-        pieces = list(payload.pieces(zip(*iterables), chunksize))
-        apart = sent.goes_apart(len(pieces))
-        head = sent.head(apart=apart, retried=self._client.retries(None))
+        if chunksize is None and not self._client.says_how_often():
+            calls = [payload.arguments(args, self._by_value) for args in zip(*iterables)]
+            return self._answers(self._course(sent, calls), end_at, listed=False)
+        pieces = list(payload.pieces(zip(*iterables), 1 if chunksize is None else chunksize))
+        job_type, head = self._prepared(sent, len(pieces))
         items = [payload.many_calls(head, piece, self._by_value) for piece in pieces]
-        return self._answers(self._order(self._type_for(sent, apart=apart), items), end_at)
+        return self._answers(self._order(job_type, items), end_at, listed=True)
 
     def cancel(self, futures: Iterable[FunctionFuture] | None = None, *, running: bool = False) -> None:
         """Let these calls (all) not begin, in one request; ``running``: kill also what runs of them."""
@@ -110,18 +118,34 @@ class Executor(concurrent.futures.Executor):
         if self._exchange.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _type_for(self, sent: Function, *, apart: bool) -> str:
-        return self._client.function_type(sent.data if apart else b"")
+    def _prepared(self, sent: Function, jobs: int) -> tuple[str, dict[str, Any]]:
+        """The job type for so many jobs that call it, and what each says of it."""
+        apart = sent.goes_apart(jobs)
+        job_type = self._client.function_type(sent.data if apart else b"")
+        return job_type, sent.head(apart=apart, retried=self._client.retries(None))
 
     def _order(self, job_type: str, items: Iterable[Input]) -> list[FunctionFuture]:
-        orders = [Order(FunctionFuture(self._client, self._exchange), job_type, item) for item in items]
+        orders = [Order(job_type, item, [self._future()]) for item in items]
         self._exchange.add(orders)
-        futures = [order.future for order in orders]
+        return self._kept([order.futures[0] for order in orders])
+
+    def _course(self, sent: Function, calls: Sequence[bytes]) -> list[FunctionFuture]:
+        futures = [self._future() for _ in calls]
+        if futures:
+            job_type, head = self._prepared(sent, fewest_jobs(len(calls)))
+            payload.check_group(head, max(calls, key=len))
+            self._exchange.add_course(Course(job_type, head, map(Call, futures, calls)))
+        return self._kept(futures)
+
+    def _future(self) -> FunctionFuture:
+        return FunctionFuture(self._client, self._exchange)
+
+    def _kept(self, futures: list[FunctionFuture]) -> list[FunctionFuture]:
         self._futures.update(futures)
         return futures
 
-    def _answers(self, futures: list[FunctionFuture], end_at: float | None) -> Iterator[Any]:
-        """What the futures answer, in order; the rest is cancelled when one fails or nobody wants more."""
+    def _answers(self, futures: list[FunctionFuture], end_at: float | None, *, listed: bool) -> Iterator[Any]:
+        """What the futures answer (lists of it), in order; the rest is cancelled after a failure, or where unwanted."""
         futures.reverse()
         exchange = self._exchange
 
@@ -131,7 +155,7 @@ class Executor(concurrent.futures.Executor):
                     left_s = None if end_at is None else end_at - time.monotonic()
                     answered = futures[-1].result(left_s)
                     futures.pop()
-                    answered.reverse()
+                    answered = answered[::-1] if listed else [answered]
                     while answered:  # and keep nothing of what was handed out
                         yield answered.pop()
             finally:

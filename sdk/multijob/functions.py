@@ -138,6 +138,10 @@ class Functions(Inserting):
         """Whether a function that raised is to be called again: where tries were asked for."""
         return bool(self._options.get("limit_count") if limit_count is None else limit_count)
 
+    def says_how_often(self) -> bool:
+        """Whether a ``limit_count`` was set for what it inserts."""
+        return self._options.get("limit_count") is not None
+
     def forget_function_types(self) -> None:
         """Ask the server anew when the next function is sent: somebody deleted its job type."""
         self._function_types.clear()

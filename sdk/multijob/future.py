@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import payload
+from . import payload, pickling
 from .values import FINAL, Result
 
 if TYPE_CHECKING:
@@ -53,16 +54,29 @@ class FunctionFuture(concurrent.futures.Future[Any]):
         if self.withdrawn and row.reason == "killed":
             self.cancelled_by_us()
             return
-        if not self.set_running_or_notify_cancel():
-            return
-        try:
-            answer = payload.answer_of(row)
-        except BaseException as error:  # noqa: BLE001 - what the function raised, or what unpickling did
-            self.set_exception(error)
-        else:
-            self.set_result(answer)
+        self._settled(lambda: payload.answer_of(row))
+
+    def answered(self, pickled: bytes) -> None:
+        """Its call has been made, and this came of it."""
+        self._settled(lambda: pickling.loads(pickled))
+
+    def dropped(self) -> bool:
+        """Whether nobody wants its call to be made any more; it is cancelled then."""
+        if self.withdrawn:
+            self.cancelled_by_us()
+        return self.done()
 
     def failed_with(self, error: BaseException) -> None:
         """Its job could not be sent, or cannot be followed."""
         if self.set_running_or_notify_cancel():
             self.set_exception(error)
+
+    def _settled(self, answer: Callable[[], Any]) -> None:
+        if not self.set_running_or_notify_cancel():
+            return
+        try:
+            answered = answer()
+        except BaseException as error:  # noqa: BLE001 - what the function raised, or what unpickling did
+            self.set_exception(error)
+        else:
+            self.set_result(answered)

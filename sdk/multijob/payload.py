@@ -1,11 +1,13 @@
 """A function call as the input of a job, and a job's result as what the function answered. Pure but for pickling.
 
-The input is ``{name, python, retried, function, call | calls}``: the name is for people, function and calls are
-pickles. The result is ``{shown | type, pickle}``, of a failure ``{type, raised}``.
+The input is ``{name, python, retried, function, call | calls | group}``: the name is for people, function and the last
+three are pickles. The result is ``{shown | type, pickle}``, of a failure ``{type, raised}``; of a group, which may end
+before its last call, ``{shown | type, pickles, took_s}`` and ``{type, raised, pickles}``.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -72,8 +74,23 @@ def many_calls(head: Mapping[str, Any], calls: list[tuple[Any, ...]], by_value: 
     return _checked({**head, "calls": pickling.text_of(data, "arguments")})
 
 
+def arguments(args: tuple[Any, ...], by_value: ByValue = ()) -> bytes:
+    """The arguments of a call that may share a job with others, pickled by themselves."""
+    return pickling.dumps(args, "arguments", by_value)
+
+
+def group(head: Mapping[str, Any], calls: list[bytes]) -> Input:
+    """The input of a job that makes these calls for as long as they are short, and answers each by itself."""
+    return _checked({**head, "group": pickling.text_of(pickle.dumps(calls), "arguments")})
+
+
+def check_group(head: Mapping[str, Any], call: bytes) -> None:
+    """Refuse the longest call now that could not be sent later. Raises Invalid."""
+    group(head, [call])
+
+
 def _checked(kwargs: dict[str, Any]) -> Input:
-    together = len(kwargs.get("function", "")) + len(kwargs.get("call", "")) + len(kwargs.get("calls", ""))
+    together = sum(len(kwargs.get(part, "")) for part in ("function", "call", "calls", "group"))
     limit = pickling.PAYLOAD_LIMIT_BYTES * 4 // 3 + 4
     if together > limit:
         message = f"have {together * 3 // 4:,} bytes pickled; the limit is {pickling.PAYLOAD_LIMIT_BYTES:,}"
@@ -103,6 +120,25 @@ def answer_of(result: Result) -> Any:
     if not isinstance(pickled, str):
         raise NotFound(f"job {result.id} has no result any more", remedy="it was cleared; run it again")
     return pickling.loads(pickled)
+
+
+class Told(NamedTuple):
+    """What a group told: the answers of its first calls, pickled, and how long those took."""
+
+    answers: list[bytes]
+    took_s: float
+
+
+def answers_of(result: Result, calls: int) -> Told | None:
+    """What a group of so many calls told before it ended, well or not; None where it could not."""
+    told = result.result if isinstance(result.result, dict) else {}
+    try:
+        answers, took_s = pickling.loads(told["pickles"]), float(told.get("took_s", 0.0))
+    except Exception:  # noqa: BLE001 - it was cleared, or is not what our part there makes
+        return None
+    if not isinstance(answers, list) or len(answers) > calls or not all(isinstance(each, bytes) for each in answers):
+        return None
+    return Told(answers, took_s)
 
 
 def error_of(result: Result) -> BaseException:

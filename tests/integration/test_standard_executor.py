@@ -18,7 +18,8 @@ from pathlib import Path
 import joblib
 import pytest
 
-from multijob import Client, Executor, Invalid, JobFailed, NotAllowed, NotFound, register_joblib
+from multijob import Client, Executor, Invalid, JobFailed, NotAllowed, NotFound, Result, register_joblib
+from multijob.outbox import FIRST_CALLS
 from tests.support import standard_executor, wait
 from tests.support.server import RunningServer
 
@@ -222,6 +223,75 @@ def test_maps(client: Client) -> None:
         list(client.map(lambda n: 1 // n, [2, 1, 0]))
     with pytest.raises(Invalid, match="chunksize"):
         client.map("crawl", [1], chunksize=2)  # type: ignore[call-overload]
+
+
+SHORT = 2000
+
+
+def jobs_of(client: Client, executor: Executor) -> list[Result]:
+    return list(client.results(executor.batch, timeout_s=60))
+
+
+def test_short_calls_share_jobs(client: Client) -> None:
+    with Executor(client) as executor:
+        assert list(executor.map(neg, range(SHORT))) == [-n for n in range(SHORT)]
+    rows = jobs_of(client, executor)
+    assert sum(row.count or 0 for row in rows) == SHORT
+    assert FIRST_CALLS < len(rows) < SHORT
+
+
+@pytest.mark.parametrize("asked", [{"limit_count": 0}, {"limit_count": 2}, {}], ids=["never", "twice", "chunksize"])
+def test_each_call_has_a_job_of_its_own_where_that_matters(client: Client, asked: dict[str, int]) -> None:
+    with Executor(client, **asked) as executor:  # type: ignore[arg-type]
+        told = executor.map(neg, range(500)) if asked else executor.map(neg, range(500), chunksize=1)
+        assert list(told) == [-n for n in range(500)]
+    assert len(jobs_of(client, executor)) == 500
+
+
+def test_what_was_answered_before_an_exception_is_given_first(client: Client, tmp_path: Path) -> None:
+    """In the midst of calls that share a job; the calls after it are made, because nobody looks before the end."""
+    made = tmp_path / "made"
+    made.touch()
+    bad = SHORT - 100
+
+    def call(number: int) -> int:
+        with open(made, "a") as file:  # noqa: PTH123 - in one write
+            file.write(f"{number}\n")
+        return number if number != bad else number // 0
+
+    given = []
+    with Executor(client) as executor:
+        answers = executor.map(call, range(SHORT))
+        wait.until(lambda: len(made.read_text().split()) == SHORT, what="every call", timeout_s=60)
+        with pytest.raises(ZeroDivisionError) as raised:
+            given.extend(answers)
+    assert given == list(range(bad))
+    assert isinstance(raised.value.__cause__, JobFailed)
+    assert sorted(map(int, made.read_text().split())) == list(range(SHORT))
+
+
+def test_calls_that_become_slow_do_not_wait_for_each_other(client: Client, tmp_path: Path) -> None:
+    """Each call is made once, though jobs that were to make many end before they have."""
+    made = tmp_path / "made"
+
+    def call(number: int) -> int:
+        with open(made, "a") as file:  # noqa: PTH123 - in one write
+            file.write(f"{number}\n")
+        time.sleep(0 if number < 1000 else 0.3)
+        return number
+
+    with Executor(client) as executor:
+        assert list(executor.map(call, range(1040))) == list(range(1040))
+    assert sorted(map(int, made.read_text().split())) == list(range(1040))
+    assert all(sum(number >= 1000 for number in row.result["shown"]) <= 1 for row in jobs_of(client, executor))
+
+
+def test_a_map_that_nobody_wants_any_more_ends(client: Client) -> None:
+    with Executor(client) as executor:
+        answers = executor.map(neg, range(20_000))
+        assert next(answers) == 0
+        answers.close()  # type: ignore[attr-defined]
+    assert all(row.ok or row.reason == "killed" for row in jobs_of(client, executor))
 
 
 def test_a_large_function_travels_once(client: Client) -> None:

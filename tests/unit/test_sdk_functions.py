@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from multijob import Invalid, JobFailed, NotFound, NotInstalled, Result, payload, pickling
-from multijob.exchange import SEND_JOBS, Exchange, Order
+from multijob.exchange import Exchange
 from multijob.future import FunctionFuture
+from multijob.outbox import SEND_JOBS, Order
 
 
 def result(status: int = 3, value: Any = None, error: str | None = None) -> Result:
@@ -90,13 +91,14 @@ def test_a_request_holds_jobs_of_one_type_and_no_more_than_fit(monkeypatch: pyte
 
     def orders(count: int, job_type: str, size: int = 10) -> list[Order]:
         item = payload.Input((), {"call": "x" * size})
-        return [Order(FunctionFuture(None, exchange), job_type, item) for _ in range(count)]  # type: ignore[arg-type]
+        return [Order(job_type, item, [FunctionFuture(None, exchange)]) for _ in range(count)]  # type: ignore[arg-type]
 
     exchange.add([*orders(SEND_JOBS + 1, "a"), *orders(2, "b"), *orders(3, "b", 2_000_000)])
     taken = [exchange._next_orders() for _ in range(5)]
     assert [(len(some), some[0].job_type) for some in taken] == [
         (SEND_JOBS, "a"), (1, "a"), (3, "b"), (1, "b"), (1, "b")
     ]  # fmt: skip
+    exchange._sending = ()
     exchange.close()
     assert not exchange._next_orders()
     with pytest.raises(RuntimeError, match="after shutdown"):

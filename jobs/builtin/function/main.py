@@ -10,6 +10,7 @@ import base64
 import json
 import pickle
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ SHARED = Path(__file__).resolve().parent / "function.pickle"
 KEPT = 4
 #: A pickled exception may be so long; the traceback is told as text anyway.
 RAISED_LIMIT_BYTES = 512 * 1024
+#: A group of calls ends after so long, or when its answers have so many bytes.
+GROUP_S = 0.25
+GROUP_BYTES = 128 * 1024
 #: What people are shown of a value, at most; longer pickles are not even tried.
 SHOWN_LIMIT = 16 * 1024
 SHOWN_PICKLE_LIMIT_BYTES = 64 * 1024
@@ -35,23 +39,43 @@ def work(
     function: str | None = None,
     call: str | None = None,
     calls: str | None = None,
+    group: str | None = None,
     retried: bool = False,
 ) -> dict[str, Any]:
-    """Call once (``call``: args and kwargs), or for each of ``calls`` (args); ``name`` is for people.
+    """Call once (``call``: args and kwargs), or for each of ``calls`` or a ``group`` (args); ``name`` is for people.
 
-    An exception is an answer, and so the end of the job, unless the submitter wants those ``retried`` too.
+    An exception is an answer, and so the end of the job, unless the submitter wants those ``retried`` too. Of a group
+    each call is answered by itself, also those before an exception.
     """
+    answers: list[bytes] | None = None if group is None else []
     try:
         check_python(name, python)
         called = function_of(function)
+        if answers is not None:
+            return make_group(called, unpickled(group), answers)
         if calls is None:
             args, kwargs = unpickled(call)
             return answer(called(*args, **kwargs), 1)
         every = unpickled(calls)
         return answer([called(*args) for args in every], len(every))
     except BaseException as error:
-        carry(error, final=not retried)
+        carry(error, answers, final=not retried)
         raise
+
+
+def make_group(called: Any, calls: list[bytes], answers: list[bytes]) -> dict[str, Any]:
+    """Make these calls, and pickle what each answers, until they have taken their time; what is left is not made."""
+    values: list[Any] = []
+    size_bytes, began_s = 0, time.perf_counter()
+    for call in calls:
+        values.append(called(*loaded(call)))
+        answers.append(cloudpickle.dumps(values[-1]))
+        size_bytes += len(answers[-1])
+        took_s = time.perf_counter() - began_s
+        if took_s > GROUP_S or size_bytes > GROUP_BYTES:
+            break
+    told = {**shown(values, size_bytes), "pickles": as_text(pickle.dumps(answers)), "took_s": round(took_s, 6)}
+    return {"result": told, "count": len(values)}
 
 
 def check_python(name: str, python: str) -> None:
@@ -93,7 +117,7 @@ def loaded(data: bytes) -> Any:
 def answer(value: Any, count: int) -> dict[str, Any]:
     """The value for the submitter, and what can be shown of it."""
     data = cloudpickle.dumps(value)
-    result = {**shown(value, len(data)), "pickle": base64.b64encode(data).decode("ascii")}
+    result = {**shown(value, len(data)), "pickle": as_text(data)}
     return {"result": result, "count": count}
 
 
@@ -121,12 +145,22 @@ def type_name(value: Any) -> str:
     return name[:200].encode("ascii", "backslashreplace").decode("ascii")
 
 
-def carry(error: BaseException, *, final: bool) -> None:
-    """Let the runner send the exception home with the traceback, where it can be pickled, and say if it is the end."""
+def as_text(data: bytes) -> str:
+    """A pickle as JSON can hold it."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def carry(error: BaseException, answers: list[bytes] | None, *, final: bool) -> None:
+    """Let the runner send the exception home with the traceback, where it can be pickled, and say if it is the end.
+
+    ``answers``: what came of the calls of a group before it.
+    """
     told = {"type": type_name(error)}
+    if answers is not None:
+        told["pickles"] = as_text(pickle.dumps(answers))
     with suppress(Exception):  # it goes home as a text then
         data = cloudpickle.dumps(error)
         if len(data) <= RAISED_LIMIT_BYTES:
-            told["raised"] = base64.b64encode(data).decode("ascii")
+            told["raised"] = as_text(data)
     with suppress(Exception):  # the same
         vars(error).update(multijob_result=json.dumps(told), multijob_final=final)
