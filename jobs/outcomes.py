@@ -70,7 +70,8 @@ def from_records(records: Sequence[Record]) -> Heard:
     ended: list[tuple[AttemptKey, Outcome]] = []
     last_seq = 0
     for seq, kind, job, attempt, body in records:
-        last_seq = max(last_seq, seq)
+        if seq > last_seq:
+            last_seq = seq
         if kind == "start":
             begun[job, attempt] = None
         else:
@@ -160,7 +161,17 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_scan = _decoder.scan_once  # type: ignore[attr-defined]
+
+
+def _decode(text: str) -> Any:
+    """The value of a text; nearly none has spaces around it, which is what the decoder looks for first."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def _fault(field: str, text: object) -> Outcome | None:
@@ -191,11 +202,17 @@ def _brought(text: object) -> str | None:
     return text if isinstance(text, str) and _fault("result", text) is None else None
 
 
+#: What JSON calls a number; a bool is none.
+_NUMERIC: Final = (int, float)
+
+
 def _is_count(count: object) -> bool:
-    return isinstance(count, int | float) and not isinstance(count, bool) and 0 <= count <= COUNT_LIMIT
+    return type(count) in _NUMERIC and 0 <= count <= COUNT_LIMIT  # type: ignore[operator]
 
 
 def _seconds(value: object) -> float:
+    if type(value) is float and 0.0 <= value <= SPEND_LIMIT_S:
+        return value
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return 0.0
     return float(min(max(value, 0.0), SPEND_LIMIT_S))

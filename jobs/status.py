@@ -15,6 +15,9 @@ class Status(IntEnum):
     FAILED = -1
     RETURN_FAILED = -2
 
+    #: An enum's own is written in Python, and members are looked up several times a job.
+    __hash__ = int.__hash__
+
 
 class Reason(StrEnum):
     """Why a job or an attempt ended as it did: a fixed vocabulary that people and programs act on."""
@@ -33,6 +36,8 @@ class Reason(StrEnum):
     RETURN_ERROR = "return_error"
     TYPE_DELETED = "type_deleted"
     ENVIRONMENT_FAILED = "environment_failed"
+
+    __hash__ = str.__hash__
 
 
 #: Reasons after which another try cannot help (guarantees T7, T10).

@@ -172,7 +172,7 @@ def write(tx: Tx, changes: Sequence[Change], now: float) -> Settled:
             queue.higher(lanes, {job.lane_id: -job.rank})
     failures.leave(tx, [change.job.job_id for change in changes if change.job.status == Status.FAILED])
     sheet.write(tx)
-    failures.note(tx, _failed(changes), now)
+    failures.note(tx, _failed([change for change in changes if change.move.reason]), now)
     return Settled(reported, lanes)
 
 
@@ -299,11 +299,9 @@ def _expect(changed: int, meant: int) -> None:
 
 
 def _failed(changes: Iterable[Change]) -> list[failures.Failed]:
-    """Those to be counted as failures of the work."""
+    """Those of these failed attempts that are to be counted as failures of the work."""
     failed = []
     for job, outcome, move in changes:
-        if move.reason == Reason.NONE:
-            continue
         facts = {"exit_code": outcome.exit_code, "signal": outcome.signal}
         signature = sign(job.job_type, move.reason, outcome.error, **facts)
         if signature is not None:
