@@ -9,8 +9,8 @@ from typing import Final
 
 #: Seconds of unstarted work a slot may hold when jobs are shorter than this.
 REACH_S: Final = 0.1
-#: A job longer than this is never sent ahead.
-LONGEST_AHEAD_S: Final = 1.0
+#: A job longer than this is never sent ahead: a second, and what waking up and measuring add to a job of one second.
+LONGEST_AHEAD_S: Final = 1.05
 #: No machine holds more than this many per slot, however short they are.
 AHEAD_LIMIT: Final = 400
 #: Weight of the newest batch in a type's mean duration.

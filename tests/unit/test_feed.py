@@ -19,6 +19,12 @@ def test_one_job_a_slot_may_wait_when_it_is_at_most_a_second() -> None:
     assert not Appetite(1.1, known=True).takes(slots=2, held=2, held_s=2.2)
 
 
+def test_a_job_of_one_second_is_sent_ahead_though_it_is_measured_a_little_longer() -> None:
+    measured = Appetite().after(total_s=2 * 1.003, count=2)
+    assert measured.takes(slots=2, held=3, held_s=3.0)
+    assert not measured.takes(slots=2, held=4, held_s=4.0)
+
+
 def test_however_short_there_is_a_bound() -> None:
     assert not Appetite(0.0, known=True).takes(slots=2, held=2 * AHEAD_LIMIT, held_s=0.0)
 
