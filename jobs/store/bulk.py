@@ -5,35 +5,25 @@ more than SQLite does. A statement here is still portable Core: it is compiled f
 rows are one statement on a database server, and a few on SQLite (``rowsets``), never one for each.
 """
 
-from collections.abc import Callable, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Insert, Update, any_, bindparam
-from sqlalchemy.engine import CursorResult
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
-from jobs.store import rowsets
+from jobs.store import driver, rowsets
+from jobs.store.driver import Compiled, Values, compile_for
 
-Values = tuple[Any, ...]
+T = TypeVar("T")
 Among = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 #: Lengths of IN lists that are compiled; a shorter list is filled up by repeating its last id.
 SIZES = (1, 8, 32, 128, 500)
 
 
-class _Compiled(NamedTuple):
-    sql: str
-    #: Values that the statement itself brings, put after the caller's own.
-    constants: Values
-    #: From the caller's values and the constants to what the driver takes.
-    arrange: Callable[[Values], Values | dict[str, Any]]
-
-
 class _Whole(NamedTuple):
     """One statement over all rows."""
 
-    compiled: _Compiled
+    compiled: Compiled
     pack: rowsets.Pack
 
 
@@ -43,7 +33,7 @@ class _Way(NamedTuple):
     whole: _Whole | None
     lists: rowsets.Lists | None
     #: For the driver, with every row.
-    each: _Compiled
+    each: Compiled
 
 
 class Bulk:
@@ -65,25 +55,26 @@ class Bulk:
         packed = None if whole is None else whole.pack(rows)
         if whole is not None and packed is not None:
             sql, constants, arrange = whole.compiled
-            return conn.exec_driver_sql(sql, arrange(packed + constants)).rowcount
+            return driver.change(conn, sql, arrange(packed + constants))
         changed = at = 0
         for sql, taken, values in lists.pieces(rows) if lists is not None else ():
-            changed += conn.exec_driver_sql(sql, values).rowcount
+            changed += driver.change(conn, sql, values)
             at += taken
         if at < len(rows):
             sql, constants, arrange = each
-            given: list[Any] = [arrange(row + constants) for row in rows[at:]]
-            changed += conn.exec_driver_sql(sql, given).rowcount
+            given = [arrange(row + constants) for row in rows[at:]]
+            many = len(given) > 1
+            changed += driver.change(conn, sql, given if many else given[0], many=many)
         return changed
 
     def _way(self, conn: Connection) -> _Way:
         whole = None
         rowset = rowsets.find(conn.dialect, self._statement, self._parameters)
         if rowset is not None:
-            compiled = _compile(rowset.statement, rowset.parameters, conn)
+            compiled = compile_for(rowset.statement, rowset.parameters, conn)
             whole = _Whole(compiled._replace(sql=rowset.spell(compiled.sql)), rowset.pack)
         lists = rowsets.written_out(conn.dialect, self._statement, self._parameters)
-        return _Way(whole, lists, _compile(self._statement, self._parameters, conn))
+        return _Way(whole, lists, compile_for(self._statement, self._parameters, conn))
 
 
 class ByIds:
@@ -96,17 +87,21 @@ class ByIds:
     def __init__(self, make: Callable[[Among], ClauseElement], parameters: Sequence[str] = ()) -> None:
         self._make = make
         self._parameters = tuple(parameters)
-        self._compiled: dict[tuple[str, int], _Compiled] = {}
+        self._compiled: dict[tuple[str, int], Compiled] = {}
 
     def rows(self, conn: Connection, ids: Sequence[int]) -> Sequence[Values]:
         """All rows of a SELECT, as the driver gives them."""
-        found = self.run(conn, ids)
-        rows: Sequence[Values] = found.cursor.fetchall()
-        found.close()
-        return rows
+        return driver.rows(conn, *self._for(conn, ids, ()))
 
-    def run(self, conn: Connection, ids: Sequence[int], *values: Any) -> CursorResult[*tuple[Any, ...]]:
-        """Execute for at least one id and at most the longest list."""
+    def through(self, conn: Connection, take: Callable[[Iterator[Values]], T], ids: Sequence[int], *values: Any) -> T:
+        """What ``take`` makes of the rows of a SELECT (``driver.Query.through``)."""
+        return driver.through(conn, *self._for(conn, ids, values), take)
+
+    def run(self, conn: Connection, ids: Sequence[int], *values: Any) -> int:
+        """Execute for at least one id and at most the longest list; how many rows matched."""
+        return driver.change(conn, *self._for(conn, ids, values))
+
+    def _for(self, conn: Connection, ids: Sequence[int], values: Values) -> tuple[str, Any]:
         dialect = conn.dialect.name
         as_array = dialect == "postgresql"
         size = 0 if as_array else next(size for size in SIZES if size >= len(ids))
@@ -115,29 +110,14 @@ class ByIds:
             self._compiled[key] = self._for_array(conn) if as_array else self._for_list(conn, size)
         sql, constants, arrange = self._compiled[key]
         given: Values = (list(ids),) if as_array else (*ids, *[ids[-1]] * (size - len(ids)))
-        return conn.exec_driver_sql(sql, arrange(values + given + constants))
+        return sql, arrange(values + given + constants)
 
-    def _for_array(self, conn: Connection) -> _Compiled:
+    def _for_array(self, conn: Connection) -> Compiled:
         array = bindparam("all_ids", type_=ARRAY(BigInteger))
-        compiled = _compile(self._make(lambda column: column == any_(array)), (*self._parameters, "all_ids"), conn)
+        compiled = compile_for(self._make(lambda column: column == any_(array)), (*self._parameters, "all_ids"), conn)
         return compiled._replace(sql=rowsets.binary(compiled.sql))
 
-    def _for_list(self, conn: Connection, size: int) -> _Compiled:
+    def _for_list(self, conn: Connection, size: int) -> Compiled:
         names = tuple(f"id_{n}" for n in range(size))
         ids: list[ColumnElement[Any]] = [bindparam(name) for name in names]
-        return _compile(self._make(lambda column: column.in_(ids)), (*self._parameters, *names), conn)
-
-
-def _compile(statement: ClauseElement, parameters: Sequence[str], conn: Connection) -> _Compiled:
-    insert_columns = list(parameters) if isinstance(statement, Insert) and statement.select is None else None
-    compiled = statement.compile(dialect=conn.dialect, column_keys=insert_columns)
-    assert isinstance(compiled, SQLCompiler)  # noqa: S101  (nothing else compiles a statement)
-    own = [name for name in compiled.params if name not in parameters]
-    names = (*parameters, *own)
-    constants = tuple(compiled.params[name] for name in own)
-    if compiled.positiontup is None:
-        return _Compiled(compiled.string, constants, lambda row: dict(zip(names, row, strict=True)))
-    places = [names.index(name) for name in compiled.positiontup]
-    if len(places) == 1:
-        return _Compiled(compiled.string, constants, lambda row: (row[places[0]],))
-    return _Compiled(compiled.string, constants, itemgetter(*places))
+        return compile_for(self._make(lambda column: column.in_(ids)), (*self._parameters, *names), conn)

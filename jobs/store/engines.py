@@ -13,6 +13,8 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
+from jobs.store import driver
+
 #: How long to wait for another process that holds a lock.
 BUSY_S = 10.0
 #: How long a server may take to answer a connection, and a statement.
@@ -172,4 +174,4 @@ def _whole_s(seconds: float) -> int:
 
 
 def _begin_immediate(conn: Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
+    driver.execute(conn, "BEGIN IMMEDIATE", (), driver.nothing)

@@ -183,7 +183,7 @@ _FEWER = Bulk(
 def leave(tx: Tx, job_ids: Sequence[int]) -> None:
     """These jobs, failed until now, are it no longer: call this before they are moved or deleted."""
     for some in queue.in_lists(sorted(job_ids)):
-        counts = Counter(_MARKS.run(tx.conn, some).scalars())
+        counts = Counter(row[0] for row in _MARKS.rows(tx.conn, some))
         if counts:
             _UNMARK.run(tx.conn, some)
             _FEWER.run(tx.conn, [(fewer, fingerprint) for fingerprint, fewer in sorted(counts.items())])

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from jobs.errors import Superseded
 from jobs.store import schema
+from jobs.store.driver import Query
 from jobs.store.tx import Tx
 
 _L = schema.leader.c
@@ -33,7 +34,7 @@ class Lease(NamedTuple):
 
 _LOOK = select(_L.epoch, _L.renewals, _L.owner, _L.since, _L.lease_s).where(_ROW)
 _LOCKED = select(_L.epoch, _L.renewals, _L.owner).where(_ROW).with_for_update()
-_HELD = select(_L.epoch).where(_ROW).with_for_update(read=True)
+_HELD = Query(select(_L.epoch).where(_ROW).with_for_update(read=True))
 _TAKE = update(schema.leader).where(_ROW)
 _RENEW = update(schema.leader).where(_ROW, _L.epoch == bindparam("mine")).values(renewals=_L.renewals + 1)
 _RELEASE = update(schema.leader).where(_ROW, _L.epoch == bindparam("mine")).values(owner="")
@@ -69,6 +70,6 @@ def release(tx: Tx, epoch: int) -> None:
 
 def fence(conn: Connection, epoch: int) -> None:
     """Nobody takes the lease before this transaction ends. Raises Superseded: somebody has."""
-    held = conn.execute(_HELD).scalar_one()
+    held = _HELD.first(conn)
     if held != epoch:
         raise Superseded(f"another server has taken the lead (epoch {held}, ours was {epoch}); nothing was stored")

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Integer, bindparam, exists, func, insert, lit
 from jobs.model import AttemptKey, Candidate, Claimed, Lane, Pick, Submitted
 from jobs.status import Status
 from jobs.store import schema
-from jobs.store.bulk import SIZES, Bulk, ByIds, Values
+from jobs.store.bulk import SIZES, Bulk, ByIds
 from jobs.store.counters import HOUR_S
+from jobs.store.driver import Query, Values
 from jobs.store.tx import Tx
 from jobs.submitting import Checked
 
@@ -57,8 +58,11 @@ def append(tx: Tx, checked: Checked, now: float) -> tuple[int, Submitted]:
     return lane, Submitted(first, count, cursor)
 
 
-_LANE = select(_L.id).where(
-    _L.job_type == bindparam("job_type"), _L.tag == bindparam("tag"), _L.avoid_sha256 == bindparam("avoid_sha256")
+_LANE = Query(
+    select(_L.id).where(
+        _L.job_type == bindparam("job_type"), _L.tag == bindparam("tag"), _L.avoid_sha256 == bindparam("avoid_sha256")
+    ),
+    ("job_type", "tag", "avoid_sha256"),
 )
 _NEW_LANE = insert(schema.lanes)
 
@@ -74,7 +78,7 @@ def lane_of(tx: Tx, job_type: str, tag: str, avoid: frozenset[str] = frozenset()
 def _find_lane(tx: Tx, job_type: str, tag: str, avoid: frozenset[str]) -> int:
     text = json.dumps(sorted(avoid)) if avoid else ""
     name = {"job_type": job_type, "tag": tag, "avoid_sha256": sha256(text.encode()).hexdigest() if avoid else ""}
-    found: int | None = tx.conn.execute(_LANE, name).scalar_one_or_none()
+    found: int | None = _LANE.first(tx.conn, *name.values())
     if found is not None:
         return found
     lane_id = tx.take_numbers("lane", 1)
@@ -114,11 +118,12 @@ _BUSY_LANES = (
     .where(exists(select(literal_column("1")).select_from(schema.jobs).where(_J.queued_lane == _L.id)))
     .order_by(_L.id)
 )
-_HEAD = (
+_HEAD = Query(
     select(_J.id, _J.rank, _J.limit_count)
     .where(_J.queued_lane == bindparam("lane"))
     .order_by(_J.rank, _J.id)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("most", type_=Integer)),
+    ("lane", "most"),
 )
 
 
@@ -146,7 +151,7 @@ def lanes(conn: Connection) -> list[Lane]:
 
 def head(conn: Connection, lane_id: int, limit: int) -> list[Candidate]:
     """The first jobs of a lane, in order; read from the index alone."""
-    return [Candidate(*row) for row in conn.execute(_HEAD, {"lane": lane_id, "most": limit})]
+    return [Candidate(*row) for row in _HEAD.rows(conn, lane_id, limit)]
 
 
 def waiting(conn: Connection, limit: int) -> list[tuple[Lane, int, int]]:

@@ -15,6 +15,7 @@ from jobs.rules import USUAL, Backoff
 from jobs.status import TERMINAL, Reason, Status
 from jobs.store import failures, queue, schema
 from jobs.store.bulk import Bulk, ByIds
+from jobs.store.driver import Query
 from jobs.store.tx import Tx
 
 _J = schema.jobs.c
@@ -24,12 +25,11 @@ _A = schema.attempts.c
 INTERRUPTIONS: Final = 3
 
 
-_DUE = (
-    (_J.status == int(Status.RETURNING))
-    & (_J.due_at <= bindparam("now"))
-    & _J.job_type.not_in(bindparam("but", expanding=True))
-)
-_ANY_DUE = select(exists(select(literal_column("1")).select_from(schema.jobs).where(_DUE)))
+_DUE_NOW = (_J.status == int(Status.RETURNING)) & (_J.due_at <= bindparam("now"))
+_DUE = _DUE_NOW & _J.job_type.not_in(bindparam("but", expanding=True))
+#: Asked after every report.
+_ANY_DUE = Query(select(exists(select(literal_column("1")).select_from(schema.jobs).where(_DUE_NOW))), ("now",))
+_ANY_OTHER_DUE = select(exists(select(literal_column("1")).select_from(schema.jobs).where(_DUE)))
 _TAKE = (
     select(_J.id, _J.attempt, _J.job_type, _J.version, _A.return_data, _J.return_tries)
     .select_from(schema.jobs.join(schema.attempts, and_(_A.job_id == _J.id, _A.attempt == _J.attempt)))
@@ -47,7 +47,9 @@ _MARK_TAKEN = (
 
 def any_due(conn: Connection, now: float, but: Sequence[str] = ()) -> bool:
     """Whether a call is due, of another type than these."""
-    return bool(conn.execute(_ANY_DUE, {"now": now, "but": list(but)}).scalar())
+    if not _ANY_DUE.first(conn, now):
+        return False
+    return not but or bool(conn.execute(_ANY_OTHER_DUE, {"now": now, "but": list(but)}).scalar())
 
 
 def take(tx: Tx, now: float, limit: int, but: Sequence[str] = ()) -> list[PendingReturn]:
@@ -169,7 +171,7 @@ def _failed(decided: Sequence[tuple[_Taken, ReturnAnswer, _Next]]) -> list[failu
 
 
 def _load(tx: Tx, ids: Sequence[int]) -> dict[AttemptKey, _Taken]:
-    rows = (row for some in queue.in_lists(ids) for row in _LOAD.run(tx.conn, some))
+    rows = (row for some in queue.in_lists(ids) for row in _LOAD.rows(tx.conn, some))
     return {(row[0], row[1]): _Taken._make(row) for row in rows}
 
 

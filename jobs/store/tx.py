@@ -10,8 +10,11 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from jobs.store import counters, events, schema
 from jobs.store.bulk import Bulk
+from jobs.store.driver import Query
 
-_READ = select(schema.sequences.c.next).where(schema.sequences.c.name == bindparam("which")).with_for_update()
+_READ = Query(
+    select(schema.sequences.c.next).where(schema.sequences.c.name == bindparam("which")).with_for_update(), ("which",)
+)
 _WRITE = Bulk(
     update(schema.sequences)
     .where(schema.sequences.c.name == bindparam("which"))
@@ -43,7 +46,7 @@ class Tx:
     def next_number(self, sequence: str) -> int:
         """The number that would be given out next. From here to the commit no other writer gets one."""
         if sequence not in self._next:
-            self._next[sequence] = self.conn.execute(_READ, {"which": sequence}).scalar_one()
+            self._next[sequence] = int(_READ.first(self.conn, sequence))
         return self._next[sequence]
 
     def happened(self, kind: str, subject: str = "") -> None:
