@@ -6,12 +6,16 @@ A page is bounded in rows and in bytes; it always holds at least one row, and it
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, and_, bindparam, func, or_, select
 
 from jobs.model import ResultPage, ResultRow
 from jobs.store import counters, schema
+from jobs.store.bulk import ByIds
+from jobs.store.driver import Query
 from jobs.submitting import Wanted
 
 _J = schema.jobs.c
@@ -28,7 +32,14 @@ ROWS_AT_ONCE: Final = 250
 #: One statement looks at no longer part of the stream, so that none lasts long.
 STRETCH: Final = 50_000
 
-_LAST = select(schema.sequences.c.next - 1).where(schema.sequences.c.name == "done")
+#: (first id, last id), both of them meant
+Ranges = tuple[tuple[int, int], ...]
+
+_LAST = Query(select(schema.sequences.c.next - 1).where(schema.sequences.c.name == "done"))
+#: Where a planner must not use their indexes.
+_done, _id, _batch = (schema.unindexed(column) for column in (_J.done_seq, _J.id, _J.batch))
+_after, _upto = bindparam("after", type_=BigInteger), bindparam("upto", type_=BigInteger)
+_room = bindparam("room", type_=Integer)
 
 
 _COLUMNS = (
@@ -53,7 +64,7 @@ _ROWS = (
 
 def last_done(conn: Connection) -> int:
     """The newest place in the stream."""
-    return int(conn.execute(_LAST).scalar_one())
+    return int(_LAST.first(conn))
 
 
 def page(conn: Connection, wanted: Wanted, *, thorough: bool) -> ResultPage:
@@ -80,11 +91,15 @@ def _size(conn: Connection, wanted: Wanted) -> tuple[int | None, int | None]:
     return sum(last - first + 1 for first, last in wanted.ranges), None
 
 
-def _unfinished(conn: Connection, ranges: tuple[tuple[int, int], ...], last: int) -> int:
+def _unfinished(conn: Connection, ranges: Ranges, last: int) -> int:
     """How many had not finished when the stream ended at ``last``: what came later is still to be read."""
-    done = schema.unindexed(_J.done_seq)
-    count = select(func.count()).select_from(schema.jobs).where(or_(done.is_(None), done > last))
-    return sum(conn.execute(count.where(condition)).scalar_one() for condition in _by_ids(ranges))
+    return sum(int(_count(len(piece)).first(conn, last, *_ends(piece))) for piece in _pieces(ranges))
+
+
+@cache
+def _count(ranges: int) -> Query:
+    count = select(func.count()).select_from(schema.jobs).where(or_(_done.is_(None), _done > _after))
+    return Query(count.where(_among(_J.id, ranges)), ("after", *_names(ranges)))
 
 
 def _next_rows(conn: Connection, wanted: Wanted, total: int | None, last: int) -> tuple[list[ResultRow], int]:
@@ -99,7 +114,7 @@ def _next_rows(conn: Connection, wanted: Wanted, total: int | None, last: int) -
 class _Pile:
     """Rows until they are as long as a page may be; those outside the ranges are passed over."""
 
-    def __init__(self, ranges: tuple[tuple[int, int], ...] | None = None) -> None:
+    def __init__(self, ranges: Ranges | None = None) -> None:
         self.rows: list[ResultRow] = []
         self.full = False
         #: Of the last row, also of one that was passed over.
@@ -108,15 +123,14 @@ class _Pile:
         self._firsts = [first for first, _ in ranges or ()]
         self._bytes = 0
 
-    def take(self, conn: Connection, query: Select[Any]) -> int:
-        """The query's rows, or as many as there is room for; how many were looked at."""
+    def take(self, rows: Iterator[tuple[Any, ...]]) -> int:
+        """These rows, or as many as there is room for; how many were looked at."""
         seen = 0
-        with conn.execute(query) as found:
-            for row in found:
-                seen += 1
-                self._add(ResultRow._make(row))
-                if self.full:
-                    break
+        for row in rows:
+            seen += 1
+            self._add(ResultRow._make(row))
+            if self.full:
+                break
         return seen
 
     def _add(self, row: ResultRow) -> None:
@@ -131,30 +145,38 @@ class _Pile:
 # -------------------------------------------------------------------------------------------------- through the jobs
 
 
-_PLACES = select(_J.done_seq, _J.id).order_by(_J.done_seq)
+_PLACES = select(_J.done_seq, _J.id).where(_done > _after, _done <= _upto).order_by(_J.done_seq).limit(_room)
+_OF_BATCH = Query(_PLACES.where(_J.batch == bindparam("batch")), ("batch", "after", "upto", "room"))
+# What was rerun since has no place any more, and what finished again has one behind the end.
+_THESE = ByIds(lambda among: _ROWS.where(among(_J.id), _done > _after, _done <= _upto), ("after", "upto"))
+
+
+@cache
+def _in_ranges(ranges: int) -> Query:
+    return Query(_PLACES.where(_among(_J.id, ranges)), ("after", "upto", "room", *_names(ranges)))
 
 
 def _through_jobs(conn: Connection, wanted: Wanted, last: int) -> tuple[list[ResultRow], int]:
     """The wanted jobs found by their own index, those after the cursor in order; their texts last."""
-    done = schema.unindexed(_J.done_seq)
-    query = _PLACES.where(done > wanted.cursor, done <= last).limit(wanted.limit)
-    conditions = [_J.batch == wanted.batch] if wanted.ranges is None else _by_ids(wanted.ranges)
-    found = sorted((row.done_seq, row.id) for condition in conditions for row in conn.execute(query.where(condition)))
+    found = sorted(_places(conn, wanted, last))
     places = found[: wanted.limit]
     end = last if len(found) < wanted.limit else places[-1][0]
     pile = _Pile()
     for start in range(0, len(places), ROWS_AT_ONCE):
         ids = [job_id for _, job_id in places[start : start + ROWS_AT_ONCE]]
-        # What was rerun since has no place any more, and what finished again has one behind the end.
-        pile.take(conn, _ROWS.where(_J.id.in_(ids), done > wanted.cursor, done <= end))
+        _THESE.through(conn, pile.take, ids, wanted.cursor, end)
         if pile.full:
             return pile.rows, pile.cursor
     return pile.rows, end
 
 
-def _by_ids(ranges: tuple[tuple[int, int], ...]) -> list[ColumnElement[bool]]:
-    pieces = (ranges[start : start + RANGES_IN_SQL] for start in range(0, len(ranges), RANGES_IN_SQL))
-    return [or_(*(_J.id.between(first, last) for first, last in piece)) for piece in pieces]
+def _places(conn: Connection, wanted: Wanted, last: int) -> list[tuple[Any, ...]]:
+    """(place in the stream, job id) of the first that finished, of each piece of the ranges."""
+    between = (wanted.cursor, last, wanted.limit)
+    if wanted.ranges is None:
+        return list(_OF_BATCH.rows(conn, wanted.batch, *between))
+    pieces = _pieces(wanted.ranges)
+    return [row for piece in pieces for row in _in_ranges(len(piece)).rows(conn, *between, *_ends(piece))]
 
 
 # --------------------------------------------------------------------------------------------------- along the stream
@@ -162,27 +184,60 @@ def _by_ids(ranges: tuple[tuple[int, int], ...]) -> list[ColumnElement[bool]]:
 
 def _along_stream(conn: Connection, wanted: Wanted, last: int) -> tuple[list[ResultRow], int]:
     """The stream from the cursor on, stretch by stretch, until the page is full or the stream ends."""
-    query = _only(_ROWS, wanted)
+    query, asked = _only(wanted)
     pile = _Pile(None if wanted.ranges is None or len(wanted.ranges) <= RANGES_IN_SQL else wanted.ranges)
     cursor = wanted.cursor
     while cursor < last and len(pile.rows) < wanted.limit and not pile.full:
         upto, room = min(cursor + STRETCH, last), min(wanted.limit - len(pile.rows), ROWS_AT_ONCE)
-        seen = pile.take(conn, query.where(_J.done_seq > cursor, _J.done_seq <= upto).limit(room))
+        seen = query.through(conn, pile.take, cursor, upto, room, *asked)
         cursor = pile.cursor if seen == room or pile.full else upto
     return pile.rows, cursor
 
 
-def _only(query: Select[Any], wanted: Wanted) -> Select[Any]:
+_STRETCH = _ROWS.where(_J.done_seq > _after, _J.done_seq <= _upto).limit(_room)
+_BETWEEN = ("after", "upto", "room")
+_ALL_ALONG = Query(_STRETCH, _BETWEEN)
+_BATCH_ALONG = Query(_STRETCH.where(_batch == bindparam("batch")), (*_BETWEEN, "batch"))
+
+
+@cache
+def _ranges_along(ranges: int) -> Query:
+    return Query(_STRETCH.where(_among(_id, ranges)), (*_BETWEEN, *_names(ranges)))
+
+
+def _only(wanted: Wanted) -> tuple[Query, tuple[Any, ...]]:
+    """What finds the wanted jobs in a stretch, and its values besides that."""
     if wanted.batch is not None:
-        return query.where(schema.unindexed(_J.batch) == wanted.batch)
+        return _BATCH_ALONG, (wanted.batch,)
     if wanted.ranges is None:
-        return query
-    job_id = schema.unindexed(_J.id)
+        return _ALL_ALONG, ()
     if len(wanted.ranges) > RANGES_IN_SQL:
-        return query.where(job_id.between(wanted.ranges[0][0], wanted.ranges[-1][1]))
-    return query.where(or_(*(job_id.between(first, last) for first, last in wanted.ranges)))
+        return _ranges_along(1), (wanted.ranges[0][0], wanted.ranges[-1][1])
+    return _ranges_along(len(wanted.ranges)), _ends(wanted.ranges)
 
 
-def _within(job_id: int, firsts: list[int], ranges: tuple[tuple[int, int], ...]) -> bool:
+# -------------------------------------------------------------------------------------------------------------- ranges
+
+
+def _pieces(ranges: Ranges) -> list[Ranges]:
+    """As many ranges at a time as one statement names."""
+    return [ranges[start : start + RANGES_IN_SQL] for start in range(0, len(ranges), RANGES_IN_SQL)]
+
+
+def _names(ranges: int) -> tuple[str, ...]:
+    return tuple(f"{end}_{number}" for number in range(ranges) for end in ("first", "last"))
+
+
+def _ends(ranges: Ranges) -> tuple[int, ...]:
+    return tuple(end for both in ranges for end in both)
+
+
+def _among(column: ColumnElement[Any], ranges: int) -> ColumnElement[bool]:
+    """Of a column: its value lies in one of so many ranges."""
+    each = (column.between(bindparam(f"first_{number}"), bindparam(f"last_{number}")) for number in range(ranges))
+    return or_(*each)
+
+
+def _within(job_id: int, firsts: list[int], ranges: Ranges) -> bool:
     at = bisect_right(firsts, job_id) - 1
     return at >= 0 and job_id <= ranges[at][1]
