@@ -15,6 +15,8 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
+from web.attending import Attendance
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -113,7 +115,8 @@ class Listener:
         listening = _bind(self._address)
         self._server = create_server(self._app, sockets=[listening], **self._adjustments())
         self._server.channel_class = functools.partial(_Connection, self._patience)
-        self._thread = threading.Thread(target=self._server.run, name=f"listener-{self.port}", daemon=True)
+        attendance = Attendance(self._server._map)  # noqa: SLF001
+        self._thread = threading.Thread(target=attendance.run, name=f"listener-{self.port}", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -141,7 +144,6 @@ class Listener:
             "recv_bytes": 256 * 1024,
             "inbuf_overflow": 4 * 1024 * 1024,
             "outbuf_overflow": 4 * 1024 * 1024,
-            "asyncore_use_poll": True,
             "ident": None,
             **proxy,
         }

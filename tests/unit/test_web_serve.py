@@ -3,11 +3,13 @@
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
 
-from web.serve import Listener
+from web.attending import SWEEP_S
+from web.serve import Listener, _Connection
 
 
 def app(environ: dict, start: Callable) -> Iterable[bytes]:
@@ -96,4 +98,47 @@ def test_can_start_again_after_a_stop():
     for _ in range(2):
         listener.start()
         assert get(listener.port) == b"hello"
+        listener.stop()
+
+
+def test_a_request_costs_no_look_at_the_connections_that_are_quiet(monkeypatch):
+    asked = []
+    readable = _Connection.readable
+
+    def note(self):
+        asked.append(self)
+        return readable(self)
+
+    monkeypatch.setattr(_Connection, "readable", note)
+    listener = Listener(app, "127.0.0.1", 0, 2)
+    listener.start()
+    quiet = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(40)]
+    connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=60)
+    try:
+        connection.request("GET", "/")  # after all others, so the listener knows them
+        connection.getresponse().read()
+        asked.clear()
+        began_s = time.monotonic()
+        for _ in range(100):
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"hello"
+        sweeps = 2 + (time.monotonic() - began_s) / SWEEP_S
+        assert len(asked) < sweeps * len(quiet) + 100 * 10
+    finally:
+        connection.close()
+        for one in quiet:
+            one.close()
+        listener.stop()
+
+
+def test_a_descriptor_of_one_that_left_serves_the_next():
+    listener = Listener(app, "127.0.0.1", 0, 2)
+    listener.start()
+    try:
+        for _ in range(50):
+            left = socket.create_connection(("127.0.0.1", listener.port))
+            left.sendall(b"GET / HT")
+            left.close()
+            assert get(listener.port) == b"hello"
+    finally:
         listener.stop()
