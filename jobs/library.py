@@ -36,6 +36,7 @@ class Library:
         self._has_return_main: dict[tuple[str, int], bool] = {}
         #: Over HOME/jobs: a folder is not published while an upload is laid over it.
         self._folders = threading.Lock()
+        self._unpacking = threading.Lock()
 
     # -------------------------------------------------------------------------------------------------------- publish
 
@@ -187,7 +188,9 @@ class Library:
         version = self.version(job_type, number)
         folder = self._cache / which.value / version.job_type / f"{version.version}-{version.node_digest[:16]}"
         if not folder.is_dir():
-            self._unpack(version, which, folder)
+            with self._unpacking:  # a hundred machines want it at once, and each file is brought to the disk
+                if not folder.is_dir():
+                    self._unpack(version, which, folder)
         return folder
 
     def _unpack(self, version: JobVersion, which: Part, folder: Path) -> None:

@@ -22,6 +22,10 @@ class Site:
         """The command line of one of the runner's verbs (remote_runner.__main__)."""
         return [self.python, "-I", self.runner, verb, *rest]
 
+    def quick(self, verb: str, *rest: str) -> list[str]:
+        """The same, for a verb that needs the standard library alone: not what site-packages run at each start."""
+        return [self.python, "-I", "-S", self.runner, verb, *rest]
+
     def lasting(self, verb: str, *rest: str) -> list[str]:
         """The same, for a verb that leaves something running."""
         scope = [*_IN_SCOPE, "--"] if self.in_scope else []

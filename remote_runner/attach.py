@@ -19,7 +19,7 @@ LOCK_S = 30.0
 FOLDERS = ("run", "run/journal", "run/workers", "run/attempts")
 
 
-class NotStarted(Exception):
+class NotStarted(OSError):
     """The runner could not be started; the text says why."""
 
 

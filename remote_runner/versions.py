@@ -1,16 +1,16 @@
-"""The folders of a root as a whole: put a version in place, sweep what is old, remove everything."""
+"""The folders of a root as a whole: sweep what is old, remove everything."""
 
 import fcntl
 import os
 import signal
-import stat
 import sys
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from remote_runner import digest, environment, names
+from remote_runner import environment
 from remote_runner.folder import remove
 from remote_runner.remains import clear_remains
+from remote_runner.sealing import Refused
 
 STAGE_AGE_S = 3600.0
 JOURNAL_AGE_S = 7 * 24 * 3600.0
@@ -22,46 +22,6 @@ VERSIONS_KEPT = 3
 STOP_S = 20.0
 #: Of what could not be removed, so many paths are told.
 LEFT_TOLD = 50
-
-
-class Refused(Exception):
-    """What was asked cannot be done; the text says why."""
-
-
-def seal(root: str, stage: str, name: str, wanted: str) -> Dict[str, Any]:
-    """Make the staged folder the version ``name``, if it is what it should be. An equal one there is as good."""
-    source = os.path.join(root, names.check_path(stage))
-    target = os.path.join(root, names.check_path(name))
-    if _is_sound(target, wanted):
-        remove(source)
-        return {"sealed": name, "was_there": True}
-    found = digest.of_folder(source)
-    if found != wanted:
-        raise Refused("%s has digest %s, not %s" % (stage, found, wanted))
-    _make_read_only(source)
-    if os.path.lexists(target):
-        remove(target)
-    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-    os.rename(source, target)
-    return {"sealed": name, "was_there": False}
-
-
-def _is_sound(folder: str, wanted: str) -> bool:
-    try:
-        return os.path.isdir(folder) and digest.of_folder(folder) == wanted
-    except (OSError, ValueError):
-        return False
-
-
-def _make_read_only(root: str) -> None:
-    """Take the right to write from every file and folder below; the top keeps it, or it could not be renamed."""
-    for folder, _, files in os.walk(root):
-        for name in files:
-            path = os.path.join(folder, name)
-            executable = os.stat(path).st_mode & stat.S_IXUSR
-            os.chmod(path, 0o500 if executable else 0o400)
-        if folder != root:
-            os.chmod(folder, 0o500)
 
 
 def sweep(
