@@ -64,8 +64,9 @@ from web.serve import Listener
 log = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
-#: Threads for what may take long on a machine: folders, and apart from them polls.
-HANDS: Final = 32
+#: Threads for what may take long on a machine: folders, of which small ones go to all machines at once; and polls.
+HANDS: Final = 128
+POLLS: Final = 32
 #: Machines on which packages can be installed at once.
 BUILDERS: Final = 128
 REPORT_THREADS: Final = 8
@@ -99,7 +100,7 @@ class Server:
         self._sessions: dict[str, Session] = {}
         self._pump = Pump()
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hand")
-        self._polls = ThreadPoolExecutor(HANDS, thread_name_prefix="poll")
+        self._polls = ThreadPoolExecutor(POLLS, thread_name_prefix="poll")
         self._builders = ThreadPoolExecutor(BUILDERS, thread_name_prefix="build")
         self._shop = timing.of_packages(settings)
         self._reports = Listener(

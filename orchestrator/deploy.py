@@ -54,23 +54,24 @@ def send_version(
     """Make ``versions/<job_type>/<name>`` a read-only copy of ``source``; files it shares with an older one are linked.
 
     ``present``: names of this type's folders on the machine. Raises NodeUnfit when what arrived is not what was sent.
-    Small differences are one command, which costs a tenth of rsync; whatever is wrong with that, rsync mends.
+    Little that is new is one command, at a third of what rsync costs; whatever is wrong with that, rsync mends.
     """
     below, base = f"versions/{job_type}", _newest(present)
-    if base is None or not _send_difference(transport, site, below, base, name, digest, source):
+    if not _send_difference(transport, site, below, base, name, digest, source):
         send_folder(transport, site, below, name, digest, source, link_dest=base)
 
 
 def _send_difference(
-    transport: Transport, site: Site, below: str, base: str, name: str, digest: str, source: Path
+    transport: Transport, site: Site, below: str, base: str | None, name: str, digest: str, source: Path
 ) -> bool:
-    """Whether it could be done so: the older version is here too, little is new, and there it is as it was."""
-    earlier = source.with_name(base)
-    said = difference.message(earlier, source) if earlier.is_dir() else None
+    """Whether it could be done so: little is new, and the older version is there as it was."""
+    earlier = source.with_name(base) if base else None
+    said = difference.message(earlier, source)
     if said is None:
         return False
     stage = f"{below}/.stage-{secrets.token_hex(6)}"
-    argv = site.quick("receive", "--root", site.root, f"{below}/{base}", stage, f"{below}/{name}", digest)
+    links = ["--base", f"{below}/{base}"] if base else []
+    argv = site.quick("receive", "--root", site.root, *links, stage, f"{below}/{name}", digest)
     done = transport.run(argv, stdin=said, timeout_s=COMMAND_TIMEOUT_S)
     if done.exit_code != 0:
         words = done.stderr[-500:].decode("utf-8", "replace").strip()

@@ -1,4 +1,4 @@
-"""What a new version's folder has that an older one has not, as one small message for the runner's verb ``receive``.
+"""What a version's folder has that an older one has not, as one small message for the runner's verb ``receive``.
 
 Reads files, talks to nobody. What is large is None: rsync carries that, and finds what is equal inside of files too.
 """
@@ -20,21 +20,21 @@ _CHUNK_BYTES: Final = 1 << 20
 _making = threading.Lock()
 
 
-def message(base: Path, source: Path) -> bytes | None:
+def message(base: Path | None, source: Path) -> bytes | None:
     """See ``remote_runner.sealing.receive``; None if it would be large. Versions never change."""
     with _making:
         return _message(base, source)
 
 
 @functools.lru_cache(maxsize=8)
-def _message(base: Path, source: Path) -> bytes | None:
+def _message(base: Path | None, source: Path) -> bytes | None:
     rows: list[tuple[str, bool, int | None]] = []
     contents: list[bytes] = []
     room_bytes = LIMIT_BYTES
     for relative, path in digest.entries(str(source)):
         facts = Path(path).stat()
         executable = bool(facts.st_mode & stat.S_IXUSR)
-        linked = _is_equal(Path(path), facts, base / relative)
+        linked = base is not None and _is_equal(Path(path), facts, base / relative)
         room_bytes -= 0 if linked else facts.st_size
         if room_bytes < 0:
             return None

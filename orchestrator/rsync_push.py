@@ -25,6 +25,8 @@ MODES = "Du=rwx,Dgo=,Fu=rX,Fgo="
 #: What sh answers for a command it cannot find, or finds in a folder closed to it.
 _NOT_FOUND = (126, 127)
 _CHUNK_BYTES = 1 << 16
+#: Each is two processes here, and what they send shares one network.
+_AT_ONCE = threading.BoundedSemaphore(32)
 _START = 'umask 077; mkdir -p -- "$1" && shift && exec "$@"'
 
 
@@ -35,9 +37,16 @@ class RsyncMissing(Exception):
 def push(
     start: Callable[[Sequence[str]], Stream], source: Path, dest: str, *, link_dest: str | None, ends_at: float
 ) -> int:
-    """Copy the content of ``source`` into the new folder ``dest`` on the node; answer bytes sent."""
+    """Copy the content of ``source`` into the new folder ``dest`` on the node; answer bytes sent. In turns."""
     if shutil.which("rsync") is None:
         raise RsyncMissing("this machine has no rsync")
+    with _AT_ONCE:
+        return _push(start, source, dest, link_dest, ends_at)
+
+
+def _push(
+    start: Callable[[Sequence[str]], Stream], source: Path, dest: str, link_dest: str | None, ends_at: float
+) -> int:
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as said:
         with theirs:

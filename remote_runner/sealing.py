@@ -6,7 +6,7 @@ Either way the whole is read and compared with its digest before it is renamed: 
 import json
 import os
 import stat
-from typing import Any, BinaryIO, Dict
+from typing import Any, BinaryIO, Dict, Optional
 
 from remote_runner import digest, names
 from remote_runner.folder import remove
@@ -54,12 +54,12 @@ def _make_read_only(root: str) -> None:
             os.chmod(folder, 0o500)
 
 
-def receive(root: str, base: str, stage: str, name: str, wanted: str, source: BinaryIO) -> Dict[str, Any]:
+def receive(root: str, base: Optional[str], stage: str, name: str, wanted: str, source: BinaryIO) -> Dict[str, Any]:
     """Make the version ``name`` of what is linked from the version ``base`` and what ``source`` holds: a line of JSON,
     ``[[path, executable, size or null for linked], ...]``, then the contents in that order.
     """
     made = os.path.join(root, names.check_path(stage))
-    links = os.path.join(root, names.check_path(base))
+    links = os.path.join(root, names.check_path(base) if base else made)
     try:
         os.makedirs(made, 0o700)
         for path, executable, size in json.loads(source.readline().decode("ascii")):

@@ -96,7 +96,7 @@ _VERBS = {
 _ARGUMENTS = {
     "attach": [("--token", {"required": True})],
     "seal": [("stage", {}), ("version", {"metavar": "NAME"}), ("digest", {})],
-    "receive": [("base", {}), ("stage", {}), ("version", {"metavar": "NAME"}), ("digest", {})],
+    "receive": [("--base", {}), ("stage", {}), ("version", {"metavar": "NAME"}), ("digest", {})],
     "sweep": [
         ("--keep", {"nargs": "*", "default": []}),
         ("--unused-s", {"type": float, "required": True}),
