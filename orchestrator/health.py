@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from inventory.machine import Machine
@@ -77,8 +77,7 @@ def first_contact(transport: Transport, machine: Machine, server_id: str, *, tim
     mark = secrets.token_hex(8)
     done = transport.run(contact_command(machine, server_id, mark), timeout_s=timeout_s)
     try:
-        contact = parse_first_contact(done.stdout, mark)
-        return replace(contact, load=poll(transport, contact.root, None, timeout_s=timeout_s))
+        return parse_first_contact(done.stdout, mark)
     except NodeUnfit as error:
         raise NodeUnfit(f"{machine.machine_id}: {error}") from None
     except ProtocolError as error:
@@ -95,7 +94,7 @@ def poll(transport: Transport, root: str, previous: Load | None, *, timeout_s: f
 def contact_command(machine: Machine, server_id: str, mark: str) -> list[str]:
     """The command line of first contact; its answer stands between two lines with the mark."""
     candidates = [machine.python] if machine.python else list(INTERPRETERS)
-    return ["sh", "-c", FIRST_CONTACT, mark, PROBE, machine.root, server_id, *candidates]
+    return ["sh", "-c", FIRST_CONTACT, mark, STARTER, PROBE, machine.root, server_id, POLL, *candidates]
 
 
 #: Tried in this order; the first at or above the floor is taken.
@@ -110,26 +109,41 @@ INTERPRETERS: Final = (
     "python2",
 )
 
-#: $0 mark, $1 the Python piece, $2 root, $3 server id, then interpreters. Any Python can say which version it is.
+#: $0 mark, $1 how a piece is started, $2 the piece, $3 root, $4 server id, $5 what measures, then interpreters.
 FIRST_CONTACT: Final = r"""
 umask 077
-piece=$1 root=$2 server=$3 old=
-shift 3
+start=$1 piece=$2 root=$3 server=$4 poll=$5 old=
+shift 5
 for name in "$@"; do
   path=$(command -v "$name" 2>/dev/null) || continue
-  version=$("$path" -E -s -c 'import sys
-print("%d.%d.%d %d" % (sys.version_info[:3] + (sys.version_info >= (3, 6),)))' 2>/dev/null </dev/null) || continue
-  case $version in
-    *" 1") echo "$0"; "$path" -I -c "$piece" "$root" "$server" </dev/null; echo; echo "$0"; exit ;;
-    *" 0") [ -n "$old" ] || old="$path is ${version% 0}" ;;
+  answer=$("$path" -E -s -S -c "$start" "$piece" "$root" "$server" "$poll" "$0" </dev/null)
+  case $answer in
+    *"$0 new"*) echo "$0"; printf '%s\n' "${answer#*"$0 new"}"; echo "$0"; exit ;;
+    *"$0 old "*) [ -n "$old" ] || old="$path is ${answer#*"$0 old "}" ;;
   esac
 done
 echo "$0"; echo "no python: $old"; echo "$0"
 """
 
-#: Runs under Python 3.6 and later: makes the root, looks around, prints one JSON object.
+#: Any Python can run it, and only one of ours goes on to the piece: one start, without what site-packages add to it.
+STARTER: Final = r"""
+import sys
+sys.path = [folder for folder in sys.path if folder]
+if sys.version_info >= (3, 6):
+    print(sys.argv.pop() + " new")
+    exec(sys.argv.pop(1))
+else:
+    print("%s old %d.%d.%d" % ((sys.argv[-1],) + sys.version_info[:3]))
+"""
+
+#: Runs under Python 3.6 and later: makes the root, looks around, prints one JSON object on a line, becomes POLL.
+#: Imports little: that is most of what a first contact costs a machine.
 PROBE: Final = r"""
-import json, os, platform, shutil, socket, subprocess, sys, tempfile
+import json, os, sys
+
+def has(tool):
+    paths = [os.path.join(folder, tool) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    return any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths)
 
 def unfit(why):
     print(json.dumps({"unfit": why})); sys.exit(0)
@@ -159,6 +173,9 @@ def life(root):
 
 def said(*words):
     # What a tool of the system answers; empty where there is none, or it fails.
+    if not has(words[0]):
+        return ""
+    import subprocess
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               timeout=5)
@@ -194,7 +211,9 @@ try:
     if os.stat(root).st_uid != os.getuid():
         unfit("%s belongs to another account; give another root" % root)
     os.chmod(root, 0o700)
-    with tempfile.TemporaryFile(dir=root) as probe:
+    name = os.path.join(root, ".probe-" + os.urandom(8).hex())
+    with open(name, "xb") as probe:
+        os.unlink(name)
         probe.write(b"x" * 65536); probe.flush()
     this_life = life(root)
 except OSError as error:
@@ -213,17 +232,20 @@ try:
 except (ValueError, OSError):
     memory = 0
 run = os.path.join(root, "run")
+disk, system = os.statvfs(root), os.uname()
 print(json.dumps({
-    "root": root, "python": sys.executable, "version": platform.python_version(),
-    "platform": "%s-%s" % (sys.platform, platform.machine()), "cores": cores, "memory_mb": memory,
-    "disk_mb": shutil.disk_usage(root).total >> 20, "hostname": socket.gethostname(), "user": user,
-    "rsync": shutil.which("rsync") is not None, "after_logout": after_logout(user),
+    "root": root, "python": sys.executable, "version": sys.version.split()[0],
+    "platform": "%s-%s" % (sys.platform, system.machine), "cores": cores, "memory_mb": memory,
+    "disk_mb": disk.f_blocks * disk.f_frsize >> 20, "hostname": system.nodename, "user": user,
+    "rsync": has("rsync"), "after_logout": after_logout(user),
     "life": this_life,
     "runners": [name[:-4] for name in names(os.path.join(root, "runner"), lambda name: name.endswith(".pyz"))],
     "versions": {kind: names(os.path.join(root, "versions", kind), lambda name: not name.startswith("."))
                  for kind in names(os.path.join(root, "versions"))},
     "journals": bool(names(os.path.join(run, "journal")) or os.path.exists(os.path.join(run, "sock"))),
 }))
+sys.stdout.flush()
+os.execvp("sh", ["sh", "-c", sys.argv[3], "-", root])
 """
 
 #: $0 mark, $1 our folder in the machine's root. As few processes as the system allows: this runs every half minute.
@@ -253,18 +275,23 @@ def parse_first_contact(output: bytes, mark: str) -> Contact:
     said = _framed(output, mark)
     if said.startswith("no python:"):
         raise NodeUnfit(_no_python(said.partition(":")[2].strip()))
+    found, _, measured = said.partition("\n")
     try:
-        facts = json.loads(said)
+        facts = json.loads(found)
         if "unfit" in facts:
             raise NodeUnfit(str(facts["unfit"]))
-        return _contact(facts)
+        return _contact(facts, _load(measured, None))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(f"the answer cannot be read: {error!r}") from error
 
 
 def parse_poll(output: bytes, mark: str, previous: Load | None) -> Load:
     """Read the answer of POLL; ``previous`` gives the processors' ratio its beginning."""
-    rows = [line.split() for line in _framed(output, mark).splitlines()]
+    return _load(_framed(output, mark), previous)
+
+
+def _load(said: str, previous: Load | None) -> Load:
+    rows = [line.split() for line in said.splitlines()]
     try:
         busy, total = _ticks(_rest(rows, "stat"))
         memory = {row[1]: int(row[2]) // _KIB_PER_MB for row in rows if row[:1] == ["mem"] and len(row) == 3}
@@ -308,7 +335,7 @@ def _no_python(found: str) -> str:
     return f"no Python {floor} or later: {seen}; install one, or name its path as python: in the inventory"
 
 
-def _contact(facts: Mapping[str, Any]) -> Contact:
+def _contact(facts: Mapping[str, Any], load: Load) -> Contact:
     return Contact(
         root=str(facts["root"]),
         python=str(facts["python"]),
@@ -326,6 +353,7 @@ def _contact(facts: Mapping[str, Any]) -> Contact:
         runners=frozenset(map(str, facts["runners"])),
         versions={str(kind): frozenset(map(str, names)) for kind, names in facts["versions"].items()},
         journals=bool(facts["journals"]),
+        load=load,
     )
 
 

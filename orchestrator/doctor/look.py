@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.errors import ProtocolError
-from orchestrator.health import FIRST_CONTACT, INTERPRETERS
+from orchestrator.health import FIRST_CONTACT, INTERPRETERS, STARTER
 
 _LIMIT_BYTES: Final = 1 << 16
 _TEXT_LIMIT: Final = 300
@@ -142,7 +142,7 @@ print(json.dumps(globals()[verb](*sys.argv[2:])))
 
 def find_python(python: str | None, mark: str) -> list[str]:
     """The command that finds an interpreter of ours; ``found_python`` reads its answer."""
-    return ["sh", "-c", FIRST_CONTACT, mark, WHO, "-", "-", *([python] if python else INTERPRETERS)]
+    return ["sh", "-c", FIRST_CONTACT, mark, STARTER, WHO, "-", "-", "-", *([python] if python else INTERPRETERS)]
 
 
 def found_python(output: bytes, mark: str) -> tuple[str, str] | str:

@@ -52,7 +52,7 @@ ONE = Assignment(1, 1, "crawl@0", '{"args":[]}')
 def a_healthy_node(argv: Sequence[str]) -> Completed:
     """Answers first contact, polls and everything else."""
     mark = f"{argv[3]}\n".encode() if len(argv) > 3 else b""
-    if "umask 077\npiece" in argv[2]:
+    if "umask 077\nstart" in argv[2]:
         return Completed(0, mark + json.dumps(FACTS).encode() + b"\n" + mark, b"")
     if "loadavg" in argv[2]:
         return Completed(0, mark + b"load 0.5 0.4 0.3\n" + mark, b"")
