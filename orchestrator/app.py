@@ -19,7 +19,7 @@ from jobs.happenings import INVENTORY
 from jobs.model import AttemptKey, Reported
 from jobs.retention import Retention
 from jobs.service import JobService
-from orchestrator import logs, open_files, timing
+from orchestrator import logs, own_process, timing
 from orchestrator.asked import Asked
 from orchestrator.bulk import Bulk
 from orchestrator.clock import SystemClock
@@ -375,7 +375,7 @@ def run(settings: Settings) -> int:
     sets it. And the handler only runs when the main thread does, which a signal that another thread took does not wake.
     """
     logs.set_up(settings.log_level, settings.home / "logs")
-    open_files.allow_many()
+    own_process.prepare()
     server = Server(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _thread.start_new_thread(server.over.set, ()))

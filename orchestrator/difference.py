@@ -57,6 +57,6 @@ def _is_equal(path: Path, facts: os.stat_result, earlier: Path) -> bool:
             while block := ours.read(_CHUNK_BYTES):
                 if block != theirs.read(_CHUNK_BYTES):
                     return False
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True

@@ -7,9 +7,9 @@ import pytest
 
 RUN = """
 import resource, sys
-from orchestrator import open_files
+from orchestrator import own_process
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
-open_files.allow_many()
+own_process.allow_many_files()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
