@@ -28,6 +28,8 @@ _SPARE_CONNECTIONS = 64
 #: A request, or the first byte on a new connection, is waited for so long, and a second more for each so many bytes.
 _ARRIVAL_S = 30.0
 _PACE_BYTES = 4096
+#: How long the loop waits for a thread that is just handing its answer to the system; that takes far less.
+_HANDING_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ class _Connection(HTTPChannel):  # type: ignore[misc] # waitress brings no types
             self.will_close |= spent_s > self._patience.arrival_s + self._came_bytes / _PACE_BYTES
         wanted: bool = super().readable()
         return wanted
+
+    def handle_write(self) -> None:
+        """There is something to send. Where a thread is at it, wait for it rather than be called again and again."""
+        if self.requests and self.outbuf_lock.acquire(timeout=_HANDING_S):
+            self.outbuf_lock.release()
+        super().handle_write()
 
 
 def _make_room(new: Any, most: int) -> None:

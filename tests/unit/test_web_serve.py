@@ -142,3 +142,26 @@ def test_a_descriptor_of_one_that_left_serves_the_next():
             assert get(listener.port) == b"hello"
     finally:
         listener.stop()
+
+
+def test_an_answer_that_is_read_slowly_arrives_whole():
+    body = bytes(range(256)) * 64 * 1024
+
+    def long(environ: dict, start: Callable) -> Iterable[bytes]:
+        start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body[at : at + 100_000] for at in range(0, len(body), 100_000)]
+
+    listener = Listener(long, "127.0.0.1", 0, 2)
+    listener.start()
+    connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=60)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        parts = []
+        while part := answer.read(300_000):
+            parts.append(part)
+            time.sleep(0.001)
+        assert b"".join(parts) == body
+    finally:
+        connection.close()
+        listener.stop()
