@@ -32,6 +32,9 @@ _LATEST_OF = (
     .order_by(_V.version.desc())
     .limit(1)
 )
+_NEWEST_OF = (
+    _VERSION.where(_V.job_type == bindparam("job_type"), _V.forgotten_at.is_(None)).order_by(_V.version.desc()).limit(1)
+)
 _OTHER = schema.versions.alias("other")
 _NEWEST = select(func.max(_OTHER.c.version)).where(_OTHER.c.job_type == _V.job_type).scalar_subquery()
 _CURRENT = _VERSION.where(_V.forgotten_at.is_(None), _V.version == _NEWEST)
@@ -45,8 +48,7 @@ def latest(conn: Connection, job_type: str) -> tuple[int, str, bool] | None:
 
 def newest(conn: Connection, job_type: str) -> JobVersion | None:
     """The newest version of a type that was not forgotten."""
-    query = _VERSION.where(_V.job_type == job_type, _V.forgotten_at.is_(None)).order_by(_V.version.desc()).limit(1)
-    row = conn.execute(query).one_or_none()
+    row = conn.execute(_NEWEST_OF, {"job_type": job_type}).one_or_none()
     return None if row is None else _version(row)
 
 
