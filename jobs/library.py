@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -104,6 +105,9 @@ class Library:
         made = _describe(job_type, whole, 0 if before is None else before[0] + 1, now)
         content = folders.pack(whole)
         chunks = [content[at : at + types.CHUNK_BYTES] for at in range(0, len(content), types.CHUNK_BYTES)]
+        if len(chunks) > 1 and (before is None or before[1] != made.digest):
+            for n, data in enumerate(chunks):
+                self._store.write(partial(types.keep_piece, digest=made.digest, n=n, data=data))
         return self._store.write(lambda tx: types.add(tx, made, chunks))
 
     # ----------------------------------------------------------------------------------------------------------- look

@@ -60,8 +60,8 @@ def add(tx: Tx, made: JobVersion, content: Sequence[bytes]) -> Published:
     if made.version != (0 if before is None else before[0] + 1):
         raise VersionTakenError
     row = asdict(made) | {"settings": json.dumps(asdict(made.settings), sort_keys=True)}
-    tx.conn.execute(insert(schema.versions), row)
     _store_content(tx, made.digest, content)
+    tx.conn.execute(insert(schema.versions), row)
     tx.happened(events.JOB_TYPE, made.job_type)
     return Published(made.version, changed=True)
 
@@ -78,11 +78,27 @@ def _same_content(tx: Tx, job_type: str, before: tuple[int, str, bool]) -> Publi
     return Published(number, changed=forgotten)
 
 
+def keep_piece(tx: Tx, digest: str, n: int, data: bytes) -> None:
+    """Store one piece of a content before its version: others write between two pieces, and wait for none but one."""
+    if not _is_used(tx, digest):
+        tx.conn.execute(delete(schema.chunks).where((_C.digest == digest) & (_C.n == n)))
+        tx.conn.execute(insert(schema.chunks), {"digest": digest, "n": n, "data": data})
+
+
 def _store_content(tx: Tx, digest: str, content: Sequence[bytes]) -> None:
-    stored = tx.conn.execute(select(func.count()).select_from(schema.chunks).where(_C.digest == digest)).scalar_one()
-    if not stored:
-        rows = [{"digest": digest, "n": n, "data": data} for n, data in enumerate(content)]
-        tx.conn.execute(insert(schema.chunks), rows)
+    """Nothing where it is stored; all of it where other pieces are there than ``keep_piece`` was just given."""
+    query = select(func.count(), func.coalesce(func.sum(func.length(_C.data)), 0)).where(_C.digest == digest)
+    pieces, size_bytes = tx.conn.execute(query).one()
+    if _is_used(tx, digest) or (pieces, int(size_bytes)) == (len(content), sum(map(len, content))):
+        return
+    tx.conn.execute(delete(schema.chunks).where(_C.digest == digest))
+    rows = [{"digest": digest, "n": n, "data": data} for n, data in enumerate(content)]
+    tx.conn.execute(insert(schema.chunks), rows)
+
+
+def _is_used(tx: Tx, digest: str) -> bool:
+    """A version has this content; what a publish that broke off left, none has."""
+    return tx.conn.execute(select(_V.digest).where(_V.digest == digest).limit(1)).first() is not None
 
 
 def content(conn: Connection, digest: str) -> bytes:

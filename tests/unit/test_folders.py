@@ -273,3 +273,23 @@ def test_every_mistake_names_its_line(text: str, where: str, says: str) -> None:
 
 def test_an_empty_job_yml_means_the_defaults() -> None:
     assert settings.parse("# nothing\n") == JobSettings()
+
+
+def test_a_large_content_is_stored_piece_by_piece_and_mends_what_broke_off(room: Room) -> None:
+    """What an earlier publish left half done has other bytes, as another zlib would have made them."""
+    source = room.folder("large", {"data.bin": "".join(f"{n * n:x}" for n in range(800_000))})
+    room.service.publish_folder("large", source)
+    kept = room.service.zip_of("large", 0)
+    assert len(kept) > 2 << 20
+    pieces = len(room.sql("SELECT n FROM chunks"))
+    assert pieces > 2
+    for left in (f"n = {pieces - 1}", "n = 0"):
+        room.sql("DELETE FROM versions")
+        room.sql(f"DELETE FROM chunks WHERE {left}")  # noqa: S608 - ours
+        room.sql("UPDATE chunks SET data = ?", (b"of another zlib",))
+        assert room.service.publish_folder("large", source) == Published(0, True)
+        assert room.service.zip_of("large", 0) == kept
+    room.sql("INSERT INTO chunks VALUES ((SELECT max(digest) FROM chunks), 99, ?)", (b"too many",))
+    room.sql("DELETE FROM versions")
+    room.service.publish_folder("large", source)
+    assert room.service.zip_of("large", 0) == kept
