@@ -9,6 +9,7 @@ import pytest
 from MultiJob import MultiJob
 from multijob import Busy, Client, Conflict, Unreachable, call
 from multijob.retrying import PAUSE_LIMIT_S, Patience
+from orchestrator.bulk import Bulk
 from tests.support.cutting_proxy import CuttingProxy, Lose
 from tests.support.store_kit import Room, a_room
 from web.accounts import Accounts
@@ -26,7 +27,10 @@ def room(tmp_path: Path) -> Iterator[Room]:
     (tmp_path / "home").mkdir()
     with a_room(tmp_path / "home") as made:
         made.job_type("crawl")
+        bulk = Bulk(made.service.operations)  # what is not done at once on a busy computer
+        bulk.start()
         yield made
+        bulk.stop()
 
 
 @pytest.fixture
