@@ -28,6 +28,8 @@ class Attendance:
         self._asked: dict[int, tuple[Any, int]] = {}
         #: A request of theirs is being answered, so that they change on another thread, which then wakes this one.
         self._busy: set[int] = set()
+        #: Somebody was let in.
+        self._may_be_new = False
         self._sweep_s = 0.0
 
     def run(self) -> None:
@@ -40,13 +42,15 @@ class Attendance:
 
     def _ask(self, touched: set[int]) -> None:
         now_s = time.monotonic()
-        # Who is new may have made another one close.
-        if now_s >= self._sweep_s or self._channels.keys() - self._asked.keys():
+        if now_s >= self._sweep_s:
             self._sweep_s = now_s + SWEEP_S
-            everyone: Iterable[int] = self._channels.keys() | self._asked.keys()
+            these: Iterable[int] = self._channels.keys() | self._asked.keys()
+        elif self._may_be_new:
+            these = touched | self._busy | (self._channels.keys() - self._asked.keys())
         else:
-            everyone = touched | self._busy
-        for number in everyone:
+            these = touched | self._busy
+        self._may_be_new = False
+        for number in these:
             self._look(number)
 
     def _turn(self) -> set[int]:
@@ -55,8 +59,10 @@ class Attendance:
         for key, came in self._selector.select(max(0.0, self._sweep_s - time.monotonic())):
             touched.add(key.fd)
             for event, take in ((_READ, wasyncore.read), (_WRITE, wasyncore.write)):
-                if came & event and self._channels.get(key.fd) is key.data:
-                    take(key.data)
+                channel = self._channels.get(key.fd)
+                if came & event and channel is not None and channel is key.data:
+                    take(channel)
+                    self._may_be_new |= channel.accepting
         return touched
 
     def _look(self, number: int) -> None:

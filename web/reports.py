@@ -1,12 +1,15 @@
 """What runners say, on an app of its own: one path, one key a runner, every batch signed (S6).
 
-Everything that arrives here may be hostile: it is checked, handed to the service as values, and never believed.
+Everything that arrives here may be hostile: it is checked, handed to the service as values, and never believed. Each
+job pays for this path, so Flask sees only requests that are refused or lost, and gives them their answers.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response, request
+from werkzeug import Request
 
 from jobs.service import JobService
 from remote_runner import protocol
@@ -14,6 +17,12 @@ from remote_runner.protocol import Record
 from web.api import bodies
 from web.problems import Problem, install
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_PATH: Final = "/report"
+#: Of the environment of a request: what is to be answered.
+_WRONG: Final = "multijob.wrong"
 #: What the database keeps as an integer.
 _HIGHEST: Final = 2**63 - 1
 
@@ -34,25 +43,40 @@ def create_reports_app(service: JobService, keys: Keys) -> Flask:
     app = Flask("web.reports", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = protocol.REPORT_LIMIT_BYTES
     install(app)
+    whole = app.wsgi_app
 
-    @app.post("/report")
-    def report() -> Response:
-        runner_id = request.headers.get(protocol.RUNNER_HEADER, "")
-        body = request.get_data(cache=False)
-        runner = _signer(keys, runner_id, body)
-        answer = service.take_report(runner.machine_id, runner_id, _records(runner_id, body))
-        return Response(
-            json.dumps({"stored": answer.stored, "stop": [list(key) for key in answer.stop]}),
-            content_type="application/json",
-        )
+    @app.post(_PATH)
+    def refuse() -> Response:
+        raise request.environ[_WRONG]
 
+    def take(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != _PATH or environ["REQUEST_METHOD"] != "POST":
+            return whole(environ, start_response)
+        try:
+            sent = Request(environ)
+            sent.max_content_length = app.config["MAX_CONTENT_LENGTH"]
+            said = _take(service, keys, sent)
+        except Exception as error:  # noqa: BLE001 - whatever it is, install() knows its answer
+            environ[_WRONG] = error
+            return whole(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(said)))])
+        return [said]
+
+    app.wsgi_app = take  # type: ignore[method-assign] # as Flask's documentation does
     return app
 
 
-def _signer(keys: Keys, runner_id: str, body: bytes) -> RunnerKey:
+def _take(service: JobService, keys: Keys, sent: Request) -> bytes:
+    runner_id = sent.headers.get(protocol.RUNNER_HEADER, "")
+    body = sent.get_data(cache=False)
+    runner = _signer(keys, runner_id, body, sent.headers.get(protocol.SIGNATURE_HEADER, ""))
+    answer = service.take_report(runner.machine_id, runner_id, _records(runner_id, body))
+    return json.dumps({"stored": answer.stored, "stop": [list(key) for key in answer.stop]}).encode("ascii")
+
+
+def _signer(keys: Keys, runner_id: str, body: bytes, signature: str) -> RunnerKey:
     """Whoever signed this. The same answer for an unknown runner and a wrong signature: nothing to learn here."""
     runner = keys(runner_id) if runner_id else None
-    signature = request.headers.get(protocol.SIGNATURE_HEADER, "")
     if runner is None or not protocol.signed_by(runner.key, body, signature):
         raise Problem(403, "this report is not signed by a runner of this server")
     return runner

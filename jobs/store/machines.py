@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from jobs.model import EnvironmentState, EnvironmentView, MachineOverride, MachineState, MachineView, RunnerInfo
 from jobs.store import events, schema
+from jobs.store.bulk import Bulk
 from jobs.store.tx import Tx
 
 _M = schema.machines.c
@@ -19,10 +20,11 @@ _O = schema.overrides.c
 RUNNERS_KEPT_S: Final = 30 * 24 * 3600.0
 
 _KNOWN = select(_M.machine_id).where(_M.machine_id.in_(bindparam("ids", expanding=True)))
-_CHANGE = (
+_CHANGE = Bulk(
     update(schema.machines)
     .where(_M.machine_id == bindparam("at_id"))
-    .values(view=bindparam("to_view"), updated_at=bindparam("now"))
+    .values(view=bindparam("to_view"), updated_at=bindparam("now")),
+    ("to_view", "now", "at_id"),
 )
 
 
@@ -31,14 +33,13 @@ def put(tx: Tx, rows: Sequence[MachineView], now: float) -> None:
     if not rows:
         return
     known = set(tx.conn.execute(_KNOWN, {"ids": [row.machine_id for row in rows]}).scalars())
-    old = [{"at_id": row.machine_id, "to_view": _text(row), "now": now} for row in rows if row.machine_id in known]
+    old = [(_text(row), now, row.machine_id) for row in rows if row.machine_id in known]
     new = [
         {"machine_id": row.machine_id, "view": _text(row), "created_at": now, "updated_at": now}
         for row in rows
         if row.machine_id not in known
     ]
-    if old:
-        tx.conn.execute(_CHANGE, old)
+    _CHANGE.run(tx.conn, old)
     if new:
         tx.conn.execute(insert(schema.machines), new)
     for one in rows:
@@ -57,8 +58,15 @@ def everyone(conn: Connection) -> list[MachineView]:
     return [replace(_view(row[0]), created_at=row[1], updated_at=row[2]) for row in conn.execute(query)]
 
 
+_VIEW: Final = tuple(field.name for field in fields(MachineView))
+
+
 def _text(view: MachineView) -> str:
-    return json.dumps(asdict(view) | {"tags": sorted(view.tags)})
+    """Written for every machine at work, each second: ``asdict`` would copy whatever is in it."""
+    values = {name: getattr(view, name) for name in _VIEW}
+    values["tags"] = sorted(view.tags)
+    values["environments"] = [asdict(one) for one in view.environments]
+    return json.dumps(values)
 
 
 def _view(text: str) -> MachineView:
