@@ -35,9 +35,9 @@ class Costs:
     """Measured; see the rows of the bench named in each line. A millisecond here is one of the server's processor."""
 
     #: noop: the server's processor time for a job, from submit to result; it is one process, so one core is all it has.
-    server_us: float = 115.0
-    #: sleep10, machines_200: a claim, a message and a report, shared by the jobs that travel together.
-    lone_us: float = 1000.0
+    server_us: float = 85.0
+    #: sleep10, machines_200: a claim, a message and a report, shared by the jobs that travel together; threads that wake.
+    lone_us: float = 8500.0
     #: noop: of that, what takes part in HTTP: submits and results. A web process of its own takes it away.
     web_us: float = 15.0
     #: store: rows of a job in the writer's transactions, without the fsync.
@@ -51,7 +51,7 @@ class Costs:
     base_mb: float = 110.0
     machine_mb: float = 0.2
     #: one: a job alone, without commits and the network.
-    alone_ms: float = 4.0
+    alone_ms: float = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -250,11 +250,16 @@ class Exchange:
             self._telling += 1
             if self._sending:
                 self._early.update({row.id: row for row in rows if row.id not in known})
-        again = [order for row in rows if row.id in known for order in known.pop(row.id).settle(row)]
-        with self._changed:
-            self._telling -= 1
-            self._outbox.put(again)
-            self._changed.notify_all()
+        again: list[Order] = []
+        try:
+            for row in rows:
+                if row.id in known:
+                    again += known.pop(row.id).settle(row)
+        finally:
+            with self._changed:
+                self._telling -= 1
+                self._outbox.put(again)
+                self._changed.notify_all()
 
     def _is_over(self) -> bool:
         """Whether nothing is left to be sent or to come; calls of a shared job may come back to be sent again."""

@@ -171,7 +171,7 @@ class Outbox:
         self._courses: list[Course] = []
 
     def __bool__(self) -> bool:
-        return bool(self._orders or self._courses)
+        return bool(self._orders) or self.due_at_s() is not None
 
     def put(self, orders: Iterable[Order]) -> None:
         """Behind what is there."""
