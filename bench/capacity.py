@@ -36,17 +36,17 @@ class Costs:
 
     #: noop: the server's processor time for a job, from submit to result; it is one process, so one core is all it has.
     server_us: float = 85.0
-    #: sleep10, machines_200: a claim, a message and a report, shared by the jobs that travel together; threads that wake.
+    #: sleep10, machines_200: a claim, a message and a report, shared by jobs that travel together; threads that wake.
     lone_us: float = 8500.0
     #: noop: of that, what takes part in HTTP: submits and results. A web process of its own takes it away.
     web_us: float = 15.0
     #: store: rows of a job in the writer's transactions, without the fsync.
     write_us: float = 15.0
     #: machines_1000: a measurement of load, and what an idle machine costs besides, in a second.
-    poll_ms: float = 3.0
+    poll_ms: float = 6.0
     idle_us: float = 5.0
     #: machines_1000: until a machine is ready.
-    connect_ms: float = 18.0
+    connect_ms: float = 28.0
     #: machines_1000: memory of the server without machines, and for each that is connected.
     base_mb: float = 110.0
     machine_mb: float = 0.2
