@@ -96,8 +96,13 @@ class Results(Asking):
             return
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
         end = End(jobs.cursor if isinstance(jobs, JobSet) else 0, None)
+        missing = None if isinstance(jobs, str) else len(ids_of(jobs))
+        quiet = True
         while True:
-            wait_s = _wait_s(wait and end.pending != 0, give_up_at)
+            # With as many results as jobs there is most likely nothing to wait for; a rerun meanwhile is told by the
+            # answer, which counts what is unfinished.
+            all_here = missing is not None and missing <= 0 and not quiet
+            wait_s = 0.0 if all_here else _wait_s(wait and end.pending != 0, give_up_at)
             quiet, asked_at = True, time.monotonic()
             for part in self._page({**which, "cursor": end.cursor, "limit": PAGE_SIZE, "wait_s": wait_s}):
                 yield part
@@ -105,6 +110,7 @@ class Results(Asking):
                     end = part
                 else:
                     quiet = False
+                    missing = None if missing is None else missing - len(part)
             if end.pending == 0 or (quiet and not wait):
                 return
             if quiet and give_up_at is not None and time.monotonic() >= give_up_at:

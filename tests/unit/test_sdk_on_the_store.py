@@ -1,12 +1,15 @@
 """The SDK's nouns against the real web on a real store, over real HTTP: what is asked is what the server answers."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs.model import MachineView, Pick
 from multijob import Client, Invalid, NotAllowed, NotFound
+from multijob.results import WAIT_S, Results
 from orchestrator.bulk import Bulk
 from tests.support.store_kit import Room, a_room, failed, ok
 from web.accounts import Accounts
@@ -59,6 +62,36 @@ def test_batches_know_how_far_they_are(room: Room, client: Client) -> None:
     assert batch.kill().changed == 2
     assert batch.delete(expect=4).changed == 4
     assert len(jobs) == 4
+
+
+def test_who_has_all_results_does_not_wait_for_a_count(
+    room: Room, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many jobs that the server does not count the unfinished ones for each page, but only when it is silent."""
+    monkeypatch.setattr("jobs.store.results.COUNT_LIMIT", 1)
+    jobs = client.submit_many("crawl", range(3), limit_count=0)
+    for job_id in jobs:
+        finish(room, job_id)
+    waits: list[float] = []
+    page = Results._page
+
+    def noted(self: Results, question: dict[str, Any]) -> Iterator[Any]:
+        waits.append(question["wait_s"])
+        return page(self, question)
+
+    monkeypatch.setattr(Results, "_page", noted)
+    assert [row.id for row in client.results(jobs)] == [1, 2, 3]
+    assert waits == [WAIT_S, 0.0]
+    waits.clear()
+    rerun = client.rerun([2]).changed
+    assert rerun == 1
+    rows = client.results(jobs)
+    seen = [next(rows).id, next(rows).id]
+    later = threading.Timer(0.3, finish, (room, 2))
+    later.start()
+    assert [*seen, *(row.id for row in rows)] == [1, 3, 2]
+    later.join()
+    assert waits[-1] == 0.0
 
 
 def test_failures_are_grouped_rerun_and_muted(room: Room, client: Client) -> None:
