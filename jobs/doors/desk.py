@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 
 from jobs.bell import Bell
@@ -15,7 +16,6 @@ from jobs.model import AttemptKey, Reported
 from jobs.people import People
 from jobs.rules import Backoff
 from jobs.store import Store, Tx
-from jobs.store.closing import Settled
 
 
 def _silent(*_: object) -> None:
@@ -64,9 +64,15 @@ class Desk:
         if lanes:
             tx.after(lambda: self.on_submitted(lanes))
 
-    def _tell_settled(self, tx: Tx, machine_id: str, settled: Settled) -> None:
-        if not settled.reported:
+    def _tell_settled(self, tx: Tx, reported: Mapping[str, Sequence[Reported]], lanes: Mapping[int, int]) -> None:
+        """Of attempts that moved, by machine."""
+        if not any(reported.values()):
             return
         tx.after(self._bell.ring)
-        tx.after(lambda: self.on_reported(machine_id, settled.reported))
-        self._tell_lanes(tx, settled.lanes)
+        for machine_id, records in reported.items():
+            tx.after(partial(self._tell_reported, machine_id, records))
+        self._tell_lanes(tx, lanes)
+
+    def _tell_reported(self, machine_id: str, records: Sequence[Reported]) -> None:
+        if records:
+            self.on_reported(machine_id, records)

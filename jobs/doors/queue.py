@@ -94,17 +94,18 @@ class Queue(Desk):
             return attempts.open_on(conn, machine_id)
 
     def take_report(self, machine_id: str, runner_id: str, records: Sequence[Record]) -> ReportAnswer:
-        """Settle what a runner of this machine says, in one transaction; first durable record wins (G6, G7).
+        """Settle what a runner of this machine says, all of it or nothing; first durable record wins (G6, G7).
 
         Records about attempts of other machines or superseded ones change nothing; the answer says which to stop.
         """
-        heard = outcomes.from_records(records)
-        return self._store.write(lambda tx: self._settle_report(tx, machine_id, runner_id, heard))
+        said = attempts.Said(machine_id, runner_id, outcomes.from_records(records))
+        return self._store.write_together(self._settle_reports, said)
 
-    def _settle_report(self, tx: Tx, machine_id: str, runner_id: str, heard: outcomes.Heard) -> ReportAnswer:
-        answer = attempts.report(tx, machine_id, runner_id, heard, self._settle, self._clock())
-        self._tell_settled(tx, machine_id, answer.settled)
-        return ReportAnswer(heard.last_seq, answer.stop)
+    def _settle_reports(self, tx: Tx, reports: list[attempts.Said]) -> list[ReportAnswer]:
+        """Those that come while a transaction is written share the next: what it costs does not grow with them."""
+        taken = attempts.take_in(tx, reports, self._settle, self._clock())
+        self._tell_settled(tx, taken.reported, taken.lanes)
+        return [ReportAnswer(said.heard.last_seq, stop) for said, stop in zip(reports, taken.stops, strict=True)]
 
     def give_back(self, machine_id: str, keys: Sequence[AttemptKey], reason: str = "") -> int:
         """These attempts never began, and never will (T3b): no start used, no back-off. How many changed."""
@@ -143,7 +144,7 @@ class Queue(Desk):
 
         def end(tx: Tx) -> int:
             settled = attempts.end(tx, machine_id, keys, outcome, self._settle, self._clock())
-            self._tell_settled(tx, machine_id, settled)
+            self._tell_settled(tx, {machine_id: settled.reported}, settled.lanes)
             return len(settled.reported)
 
         return self._store.write(end)

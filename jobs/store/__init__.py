@@ -5,7 +5,7 @@ are functions of a ``Tx`` that the single writer runs in groups.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -23,6 +23,7 @@ from jobs.store.writer import Writer
 __all__ = ["Store", "Tx"]
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class Store:
@@ -53,6 +54,11 @@ class Store:
     def submit_write(self, op: Callable[[Tx], T]) -> "Future[T]":
         """The same without waiting. The operation may be run twice, so it must have no effect but through its Tx."""
         return self._writer.submit(op)
+
+    def write_together(self, act: Callable[[Tx, list[Item]], Sequence[T]], item: Item) -> T:
+        """As ``write``, but ``act`` is given all items that wait for it at this moment, and answers for each."""
+        answer: T = self.submit_write(lambda tx: tx.join(act, item)).result()  # type: ignore[assignment] # a Later
+        return answer
 
     def fence(self, check: Callable[[Connection], None]) -> None:
         """From now on every transaction begins with this; what it raises keeps anything from being written."""

@@ -1,11 +1,13 @@
 """Attempts from open to closed: what runners report, what the server gives up, and who is open where (T3 to T8).
 
 The open attempt of a job lives in the job's own row, so there can be one only (G4); a closed one is a row of
-``attempts``. A report is one read of the jobs it names, one update and one insert for all of them (``closing``).
+``attempts``. Reports that come together are one read of the jobs they name, one update and one insert for all of them
+(``closing``).
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -27,40 +29,65 @@ _A = schema.attempts.c
 Settle = Callable[[OpenJob, Outcome], Move | None]
 
 
-class Answer(NamedTuple):
-    """What a report did."""
+class Said(NamedTuple):
+    """A report: what a runner of a machine says."""
 
-    settled: Settled
-    stop: list[AttemptKey]
+    machine_id: str
+    runner_id: str
+    heard: Heard
+
+
+class TakenIn(NamedTuple):
+    """What reports did."""
+
+    #: The records that changed their jobs, by machine.
+    reported: dict[str, list[Reported]]
+    #: {lane: highest priority} of jobs that can be claimed again at once.
+    lanes: dict[int, int]
+    #: For each report, the attempts it names that no longer count and should end there.
+    stops: list[list[AttemptKey]]
 
 
 # ------------------------------------------------------------------------------------------------------------- report
 
 
-def report(tx: Tx, machine_id: str, runner_id: str, heard: Heard, settle: Settle, now: float) -> Answer:
-    """Take in what a runner of this machine says; repeats change nothing, the first durable record wins."""
-    jobs = closing.load(tx, {key[0] for key in heard.begun} | {key[0] for key, _ in heard.ended})
-    ended, late = _sort_ends(jobs, machine_id, heard.ended)
+def take_in(tx: Tx, reports: Sequence[Said], settle: Settle, now: float) -> TakenIn:
+    """Take in what runners say; repeats change nothing, the first durable record wins."""
+    jobs = closing.load(tx, _named(reports))
+    ended, late = _sort_ends(jobs, ((said, key, outcome) for said in reports for key, outcome in said.heard.ended))
     changes = _decide(jobs, ended, settle)
-    changes += _decide_late(tx, jobs, machine_id, runner_id, late, settle)
+    changes += _decide_late(tx, jobs, late, settle)
     settled = closing.write(tx, changes, now)
-    begun, stop = _sort_begun(tx, jobs, machine_id, heard.begun)
-    return Answer(Settled(_begin(tx, begun, now) + settled.reported, settled.lanes), stop)
+    begun, stops = _begun_of(tx, jobs, reports, ended)
+    reported: defaultdict[str, list[Reported]] = defaultdict(list)
+    for job, one in zip(begun, _begin(tx, begun, now), strict=True):
+        reported[job.machine_id].append(one)
+    for change, one in zip(changes, settled.reported, strict=True):
+        reported[change.job.machine_id].append(one)
+    return TakenIn(dict(reported), settled.lanes, stops)
 
 
-def _sort_ends(
-    jobs: dict[int, OpenJob], machine_id: str, ended: Sequence[tuple[AttemptKey, Outcome]]
-) -> tuple[dict[int, Outcome], list[tuple[AttemptKey, Outcome]]]:
+def _named(reports: Iterable[Said]) -> set[int]:
+    """The jobs these reports are about."""
+    begun = {key[0] for said in reports for key in said.heard.begun}
+    return begun | {key[0] for said in reports for key, _ in said.heard.ended}
+
+
+#: Who says how an attempt ended.
+_End = tuple[Said, AttemptKey, Outcome]
+
+
+def _sort_ends(jobs: dict[int, OpenJob], ends: Iterable[_End]) -> tuple[dict[int, Outcome], list[_End]]:
     """(ends of open attempts by job, the first of each; all others)."""
     first: dict[int, Outcome] = {}
-    late: list[tuple[AttemptKey, Outcome]] = []
-    for key, outcome in ended:
+    late: list[_End] = []
+    for said, key, outcome in ends:
         job_id, attempt = key
         job = jobs.get(job_id)
-        if job is not None and _is_open(job, attempt, machine_id) and job_id not in first:
+        if job is not None and _is_open(job, attempt, said.machine_id) and job_id not in first:
             first[job_id] = outcome
         else:
-            late.append((key, outcome))
+            late.append((said, key, outcome))
     return first, late
 
 
@@ -103,27 +130,20 @@ def _closed(tx: Tx, keys: Iterable[AttemptKey]) -> dict[AttemptKey, _Closed]:
     return {(row.job_id, row.attempt): row for row in rows}
 
 
-def _decide_late(
-    tx: Tx,
-    jobs: dict[int, OpenJob],
-    machine_id: str,
-    runner_id: str,
-    late: Sequence[tuple[AttemptKey, Outcome]],
-    settle: Settle,
-) -> list[Change]:
+def _decide_late(tx: Tx, jobs: dict[int, OpenJob], late: Sequence[_End], settle: Settle) -> list[Change]:
     """Adopt a success of a lost attempt (T8); of the rest, note what contradicts the stored record."""
     if not late:
         return []
-    closed = _closed(tx, [key for key, _ in late])
+    closed = _closed(tx, [key for _, key, _ in late])
     changes: dict[int, Change] = {}
-    for key, outcome in late:
+    for said, key, outcome in late:
         known, job = closed.get(key), jobs.get(key[0])
-        if known is None or job is None or known.machine_id != machine_id:
+        if known is None or job is None or known.machine_id != said.machine_id:
             continue
         if known.reason == Reason.LOST:
             _adopt(changes, job, key, outcome, settle)
         elif _differs(known, outcome):
-            facts = {"job": key[0], "attempt": key[1], "machine": machine_id, "runner": runner_id}
+            facts = {"job": key[0], "attempt": key[1], "machine": said.machine_id, "runner": said.runner_id}
             _log.warning("a second, different end of an attempt was refused", extra=facts)
     return list(changes.values())
 
@@ -156,6 +176,19 @@ _BEGIN = Bulk(
     .values(started_at=bindparam("started"), updated_at=bindparam("updated")),
     ("started", "updated", "at_id", "at_attempt"),
 )
+
+
+def _begun_of(
+    tx: Tx, jobs: dict[int, OpenJob], reports: Sequence[Said], ended: Container[int]
+) -> tuple[list[OpenJob], list[list[AttemptKey]]]:
+    """(jobs whose open attempt has begun and not ``ended`` since, each once; of each report, what is to stop)."""
+    begun: dict[int, OpenJob] = {}
+    stops = []
+    for said in reports:
+        open_ones, stop = _sort_begun(tx, jobs, said.machine_id, said.heard.begun)
+        begun.update((job.job_id, job) for job in open_ones if job.job_id not in ended)
+        stops.append(stop)
+    return list(begun.values()), stops
 
 
 def _sort_begun(
@@ -207,7 +240,9 @@ def _begin(tx: Tx, jobs: Sequence[OpenJob], now: float) -> list[Reported]:
 def end(tx: Tx, machine_id: str, keys: Sequence[AttemptKey], outcome: Outcome, settle: Settle, now: float) -> Settled:
     """End these attempts on the server's own word; those not open there any more are left alone."""
     jobs = closing.load(tx, {job_id for job_id, _ in keys})
-    ended, _ = _sort_ends(jobs, machine_id, [(key, outcome) for key in keys])
+    ended = {
+        job_id: outcome for job_id, attempt in keys if job_id in jobs and _is_open(jobs[job_id], attempt, machine_id)
+    }
     return closing.write(tx, _decide(jobs, ended, settle), now)
 
 

@@ -3,8 +3,9 @@
 What many operations of a transaction have in common (sequences, counters) is read once and written once, at the end.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -25,6 +26,12 @@ _WRITE = Bulk(
 T = TypeVar("T")
 
 
+class Later:
+    """Stands for the answer of an operation that is done at the end of the transaction, with others of its kind."""
+
+    answer: Any = None
+
+
 class Tx:
     """Handed to every operation of ``Store.write``. An operation may be run again in another transaction."""
 
@@ -36,6 +43,13 @@ class Tx:
         self._next: dict[str, int] = {}
         self._happened: set[tuple[str, str]] = set()
         self._after: list[Callable[[], object]] = []
+        self._joined: defaultdict[Callable[[Tx, list[Any]], Sequence[Any]], list[tuple[Any, Later]]] = defaultdict(list)
+
+    def join(self, act: "Callable[[Tx, list[T]], Sequence[Any]]", item: T) -> Later:
+        """Do this for the item together with all others of the transaction: ``act`` answers for each, in order."""
+        later = Later()
+        self._joined[act].append((item, later))
+        return later
 
     def take_numbers(self, sequence: str, count: int) -> int:
         """The first of ``count`` numbers that nobody else gets; they are contiguous, and visible in this order."""
@@ -59,6 +73,10 @@ class Tx:
 
     def flush(self) -> None:
         """Write what was put together over the transaction; the writer calls it just before the commit."""
+        for act, joined in self._joined.items():
+            answers = act(self, [item for item, _ in joined])
+            for (_, later), answer in zip(joined, answers, strict=True):
+                later.answer = answer
         _WRITE.run(self.conn, [(upto, sequence) for sequence, upto in self._next.items()])
         if self.deltas:
             self.happened(events.JOBS)

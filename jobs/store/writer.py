@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from jobs.errors import StoreUnavailable
 from jobs.store.refusals import Verdict, judge, meaning
-from jobs.store.tx import Tx
+from jobs.store.tx import Later, Tx
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Writer:
         self._end(transaction)
         _ring(tx.committed())
         for one, answer in zip(group, answers, strict=True):
-            one.future.set_result(answer)
+            one.future.set_result(answer.answer if isinstance(answer, Later) else answer)
 
     def _give_up(self, transaction: RootTransaction, error: BaseException) -> None:
         if isinstance(error, DBAPIError) and error.connection_invalidated:

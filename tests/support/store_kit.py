@@ -1,6 +1,7 @@
 """A jobs room for tests: a store in a temporary folder, a clock that stands still, job folders made of texts."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from jobs.model import Claimed, Pick, ReportAnswer, ReturnAnswer, ReturnOutcome, Submission
 from jobs.service import JobService
-from jobs.store import Store
+from jobs.store import Store, Tx
 from remote_runner.protocol import Record
 from tests.support.databases import Database, a_database
 
@@ -93,6 +94,25 @@ class Room:
     def sql(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Straight to the database, past every door."""
         return self.database.sql(statement, parameters)
+
+
+class Gate:
+    """Holds the writer until opened, so that what is submitted meanwhile becomes one group."""
+
+    def __init__(self, store: Store) -> None:
+        self._open = threading.Event()
+        entered = threading.Event()
+
+        def wait(_tx: Tx) -> None:
+            entered.set()
+            assert self._open.wait(10)
+
+        self._held = store.submit_write(wait)
+        assert entered.wait(10)
+
+    def open(self) -> None:
+        self._open.set()
+        self._held.result(10)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from jobs.errors import StoreTooNew, StoreUnavailable
 from jobs.store import Store, Tx, engines, migrate, schema
 from tests.support.databases import Database
-from tests.support.store_kit import Room, a_room, ok
+from tests.support.store_kit import Gate, Room, a_room, ok
 
 
 @pytest.fixture
@@ -31,25 +31,6 @@ def put(key: str) -> Callable[[Tx], str]:
         return key
 
     return op
-
-
-class Gate:
-    """Holds the writer until opened, so that what is submitted meanwhile becomes one group."""
-
-    def __init__(self, store: Store) -> None:
-        self._open = threading.Event()
-        entered = threading.Event()
-
-        def wait(_tx: Tx) -> None:
-            entered.set()
-            assert self._open.wait(10)
-
-        self._held = store.submit_write(wait)
-        assert entered.wait(10)
-
-    def open(self) -> None:
-        self._open.set()
-        self._held.result(10)
 
 
 def keys(room: Room) -> list[str]:
