@@ -221,7 +221,6 @@ class Server:
 
         def reported(machine_id: str, items: Sequence[Reported]) -> None:
             engine.tell(ReportStored(machine_id, items))
-            self._returns.wake()
 
         def kill(machine_id: str, keys: Sequence[AttemptKey]) -> None:
             engine.tell(KillAsked(machine_id, keys))
@@ -231,6 +230,7 @@ class Server:
 
         self._service.on_submitted = submitted
         self._service.on_reported = reported
+        self._service.on_returning = self._returns.wake
         self._service.on_kill = kill
         self._service.on_published = published
         self._service.on_override = self._overridden

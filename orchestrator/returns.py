@@ -31,7 +31,7 @@ AHEAD: Final = 25
 WARM: Final = 4
 IDLE_S: Final = 1.0
 STORE_AWAY_S: Final = 1.0
-#: Between two looks for calls that are due, at least: each report wakes us, and most bring none.
+#: Between two looks for calls that are due, at least, so that calls that come one by one are taken together.
 PACE_S: Final = 0.02
 #: How long an outcome may wait for others, to be told to the store together.
 TELL_S: Final = 0.02

@@ -16,6 +16,7 @@ from jobs.model import AttemptKey, Reported
 from jobs.people import People
 from jobs.rules import Backoff
 from jobs.store import Store, Tx
+from jobs.store.closing import Settled
 
 
 def _silent(*_: object) -> None:
@@ -50,6 +51,8 @@ class Desk:
         self.on_submitted: Callable[[Mapping[int, int]], None] = _silent
         #: (machine id, records accepted); also after lose, give_back and dispatch_failed.
         self.on_reported: Callable[[str, Sequence[Reported]], None] = _silent
+        #: Jobs wait for their return_main.
+        self.on_returning: Callable[[], None] = _silent
         #: (machine id, attempts to end there).
         self.on_kill: Callable[[str, Sequence[AttemptKey]], None] = _silent
         #: (job type, its new version).
@@ -64,14 +67,16 @@ class Desk:
         if lanes:
             tx.after(lambda: self.on_submitted(lanes))
 
-    def _tell_settled(self, tx: Tx, reported: Mapping[str, Sequence[Reported]], lanes: Mapping[int, int]) -> None:
+    def _tell_settled(self, tx: Tx, reported: Mapping[str, Sequence[Reported]], settled: Settled) -> None:
         """Of attempts that moved, by machine."""
         if not any(reported.values()):
             return
         tx.after(self._bell.ring)
         for machine_id, records in reported.items():
             tx.after(partial(self._tell_reported, machine_id, records))
-        self._tell_lanes(tx, lanes)
+        if settled.returning:
+            tx.after(lambda: self.on_returning())
+        self._tell_lanes(tx, settled.lanes)
 
     def _tell_reported(self, machine_id: str, records: Sequence[Reported]) -> None:
         if records:

@@ -104,7 +104,7 @@ class Queue(Desk):
     def _settle_reports(self, tx: Tx, reports: list[attempts.Said]) -> list[ReportAnswer]:
         """Those that come while a transaction is written share the next: what it costs does not grow with them."""
         taken = attempts.take_in(tx, reports, self._settle, self._clock())
-        self._tell_settled(tx, taken.reported, taken.lanes)
+        self._tell_settled(tx, taken.reported, taken.settled)
         return [ReportAnswer(said.heard.last_seq, stop) for said, stop in zip(reports, taken.stops, strict=True)]
 
     def give_back(self, machine_id: str, keys: Sequence[AttemptKey], reason: str = "") -> int:
@@ -144,7 +144,7 @@ class Queue(Desk):
 
         def end(tx: Tx) -> int:
             settled = attempts.end(tx, machine_id, keys, outcome, self._settle, self._clock())
-            self._tell_settled(tx, {machine_id: settled.reported}, settled.lanes)
+            self._tell_settled(tx, {machine_id: settled.reported}, settled)
             return len(settled.reported)
 
         return self._store.write(end)

@@ -42,8 +42,8 @@ class TakenIn(NamedTuple):
 
     #: The records that changed their jobs, by machine.
     reported: dict[str, list[Reported]]
-    #: {lane: highest priority} of jobs that can be claimed again at once.
-    lanes: dict[int, int]
+    #: The ends among them.
+    settled: Settled
     #: For each report, the attempts it names that no longer count and should end there.
     stops: list[list[AttemptKey]]
 
@@ -64,7 +64,7 @@ def take_in(tx: Tx, reports: Sequence[Said], settle: Settle, now: float) -> Take
         reported[job.machine_id].append(one)
     for change, one in zip(changes, settled.reported, strict=True):
         reported[change.job.machine_id].append(one)
-    return TakenIn(dict(reported), settled.lanes, stops)
+    return TakenIn(dict(reported), settled, stops)
 
 
 def _named(reports: Iterable[Said]) -> set[int]:

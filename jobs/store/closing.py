@@ -39,6 +39,8 @@ class Settled(NamedTuple):
     reported: list[Reported]
     #: {lane: highest priority} of jobs that can be claimed again at once.
     lanes: dict[int, int]
+    #: Some of the jobs wait for their return_main now.
+    returning: bool = False
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -173,7 +175,7 @@ def write(tx: Tx, changes: Sequence[Change], now: float) -> Settled:
     failures.leave(tx, [change.job.job_id for change in changes if change.job.status == Status.FAILED])
     sheet.write(tx)
     failures.note(tx, _failed([change for change in changes if change.move.reason]), now)
-    return Settled(reported, lanes)
+    return Settled(reported, lanes, any(change.move.to == Status.RETURNING for change in changes))
 
 
 class _Sheet:
