@@ -125,7 +125,7 @@ class _Exchange:
     def _send(self) -> None:
         with contextlib.suppress(NodeUnreachable):
             while data := os.read(self._from_rsync, _CHUNK_BYTES):
-                self._stream.send(data)
+                self._stream.send_gently(data)
                 self.sent_bytes += len(data)
             self._stream.end_input()
 

@@ -11,6 +11,7 @@ import paramiko
 
 from orchestrator.errors import NodeRefused, NodeUnreachable
 from orchestrator.quoting import after_mark
+from orchestrator.ssh_pacing import SILENCE_S, Pacing
 from orchestrator.transport import Completed
 
 _CHUNK_BYTES = 1 << 16
@@ -56,6 +57,9 @@ class Stream:
         self._closing = threading.Lock()
         self._closed = False
         self._wake = Wake()
+        #: What the other end takes ahead, and how we make use of it.
+        self._window_bytes = channel.out_window_size
+        self._pacing = Pacing()
         channel.settimeout(_SEND_S)
         channel.in_buffer.set_event(self._wake)  # type: ignore[arg-type] # it calls set and clear, no more
         channel.in_stderr_buffer.set_event(self._wake)  # type: ignore[arg-type]
@@ -94,6 +98,26 @@ class Stream:
                 raise NodeUnreachable(f"{self._who}: the command takes no input") from error
             except (OSError, EOFError, paramiko.SSHException) as error:
                 raise NodeUnreachable(f"{self._who}: the stream has ended: {self.stderr_tail()}") from error
+
+    def send_gently(self, data: bytes) -> None:
+        """As ``send``, for what is long and in no hurry: what others send over this connection passes soon."""
+        left = memoryview(data)
+        while left:
+            piece = left[: self._room()]
+            self.send(bytes(piece))
+            self._pacing.sent(len(piece), time.monotonic())
+            left = left[len(piece) :]
+
+    def _room(self) -> int:
+        """How many bytes may be sent gently now, at least one; waits for it, not longer than a silence."""
+        with self._channel.out_buffer_cv:
+            while True:
+                under_way = max(0, self._window_bytes - self._channel.out_window_size)
+                self._pacing.taken(under_way, time.monotonic())
+                room = self._pacing.limit_bytes - under_way
+                if room > 0 or not self._alive():
+                    return max(1, room)
+                self._channel.out_buffer_cv.wait(SILENCE_S)
 
     def end_input(self) -> None:
         """Nothing more will be sent."""

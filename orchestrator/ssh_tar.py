@@ -74,6 +74,6 @@ class _Sink(io.RawIOBase):
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        self.stream.send(bytes(data))
+        self.stream.send_gently(bytes(data))
         self.sent_bytes += len(data)
         return len(data)
