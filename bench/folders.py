@@ -35,9 +35,9 @@ def work(sleep_s):
     time.sleep(sleep_s)
     return [VERSION, began, hashlib.sha256(data).hexdigest()]
 """
-JOB_S: Final = 0.25
+JOB_S: Final = 2.0
 #: Jobs each slot would get in the time that is allowed for a new version, twice over.
-ROUNDS: Final = 32
+ROUNDS: Final = 4
 UPLOAD_BYTES, RESULT_BYTES, TIMES = 10 << 20, 5 << 20, 4
 LARGE_RESULT: Final = "def work(size, seed):\n    return (seed * (size // len(seed) + 1))[:size]\n"
 QUIET_S: Final = 8.0
