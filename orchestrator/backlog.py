@@ -66,6 +66,10 @@ class Backlog:
                 window.stale = True
             window.whole = False
 
+    def is_empty(self) -> bool:
+        """Nothing waits, whoever could serve it, and nothing calls for another look."""
+        return not self._unknown and not any(w.jobs or w.stale or not w.whole for w in self._windows.values())
+
     def heads(self, servable: Callable[[str, str], bool]) -> list[Head]:
         """The windows of all lanes for which ``servable(job type, tag)`` holds and something waits."""
         self._learn_lanes()

@@ -6,7 +6,6 @@ decisions and loses none. Nothing in a beat waits for a machine.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +38,7 @@ from orchestrator.events import (
     Told,
 )
 from orchestrator.fleet import Fleet, life_key
+from orchestrator.inbox import Inbox
 from orchestrator.owed import Owed
 from orchestrator.pace import Timing
 from orchestrator.roster import Member
@@ -71,7 +71,7 @@ class Engine:
         self._timing = timing
         self._chores = (service.housekeeping, *chores)
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._owed = Owed()
         self._fleet = Fleet(service, self._owed, make_session, self.tell, timing, clock)
         self._backlog = Backlog(service.lanes, service.heads)
@@ -161,19 +161,13 @@ class Engine:
 
     def _run(self) -> None:
         while not self._stopped:
-            events = self._next_events()
+            events = self._inbox.take()
             began_s = self._now_s()
             self._has_claimed = False
             if not self.beat(events):
                 time.sleep(BEAT_S)
             elif self._has_claimed:  # what happens meanwhile is claimed together: fewer, larger transactions under load
                 time.sleep(min(self._now_s() - began_s, BREATH_LONGEST_S))
-
-    def _next_events(self) -> list[Event]:
-        events = [self._inbox.get()]
-        while not self._inbox.empty():
-            events.append(self._inbox.get())
-        return events
 
     def beat(self, events: Sequence[Event]) -> bool:
         """Take these events, then do what follows from all that is known; False: something is left for the next."""
@@ -232,6 +226,8 @@ class Engine:
 
     def _dispatch(self) -> None:
         """Claim what can run now and send it off; ask for folders that stand in the way."""
+        if self._backlog.is_empty():  # a look at a thousand machines costs as much as three polls
+            return
         seats = self._fleet.flow.seats()
         if not seats:
             return

@@ -91,8 +91,8 @@ class Stage:
         """Everything that has been told, until nothing is left to be taken."""
         for event in events:
             self.engine.tell(event)
-        while not self.engine._inbox.empty():
-            self.engine.beat(self.engine._next_events())
+        while told := self.engine._inbox.rest():
+            self.engine.beat(told)
 
     def tick(self, seconds: float = 1.0) -> None:
         """So much time goes by, with a beat at least every few seconds, as long as we are awake."""

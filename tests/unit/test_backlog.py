@@ -106,3 +106,28 @@ def test_many_lanes_share_the_room_and_each_keeps_enough_for_a_beat() -> None:
     found.heads(everything)
     assert queue.reads == [1]
     assert backlog.LEAST_LEFT >= PICKS_PER_BEAT
+
+
+def test_it_is_known_to_be_empty_until_something_may_wait() -> None:
+    queue = Queue()
+    found = Backlog(queue.lanes, queue.heads)
+    assert not found.is_empty()
+    ids(found)
+    assert found.is_empty()
+    found.submitted(queue.add(1, (1, 0)))
+    assert not found.is_empty()
+    assert ids(found) == [1]
+    assert not found.is_empty()
+    queue.jobs[1].clear()
+    found.taken([1], [1])
+    assert found.is_empty()
+    found.look_again()
+    assert not found.is_empty()
+
+
+def test_what_nobody_can_serve_now_waits_too() -> None:
+    queue = Queue()
+    queue.add(2, (1, 0))
+    found = Backlog(queue.lanes, queue.heads)
+    assert found.heads(lambda _type, tag: tag == "") == []
+    assert not found.is_empty()
