@@ -248,23 +248,27 @@ sys.stdout.flush()
 os.execvp("sh", ["sh", "-c", sys.argv[3], "-", root])
 """
 
-#: $0 mark, $1 our folder in the machine's root. As few processes as the system allows: this runs every half minute.
+#: $0 mark, $1 our folder in the machine's root. This runs every half minute: as few processes as the system allows, and
+#: one write for all of it, for each is a message that both ends have to take up. MemAvailable is the last of the three.
 POLL: Final = r"""
-echo "$0"
+said=$0 end='
+'
 if [ -r /proc/loadavg ]; then
-  read -r line </proc/loadavg && echo "load $line"
-  read -r line </proc/stat && echo "stat $line"
+  read -r line </proc/loadavg && said="$said${end}load $line"
+  read -r line </proc/stat && said="$said${end}stat $line"
   while read -r key value unit; do
-    case $key in MemTotal:|MemAvailable:|MemFree:) echo "mem $key $value" ;; esac
+    case $key in MemTotal:|MemFree:|MemAvailable:) said="$said${end}mem $key $value" ;; esac
+    case $key in MemAvailable:) break ;; esac
   done </proc/meminfo
 else
-  echo "load $(LC_ALL=C uptime | sed 's/.*averages*: *//')"
+  said="$said${end}load $(LC_ALL=C uptime | sed 's/.*averages*: *//')"
 fi
-echo "disk $(LC_ALL=C df -Pk "$1" 2>/dev/null | sed -n '$p')"
+disk=$(LC_ALL=C df -Pk "$1" 2>/dev/null)
+said="$said${end}disk ${disk##*"$end"}"
 for name in Pause End; do
-  if [ -e "$1/$name" ] || [ -e "${1%/*}/$name" ]; then echo "file $name"; fi
+  if [ -e "$1/$name" ] || [ -e "${1%/*}/$name" ]; then said="$said${end}file $name"; fi
 done
-echo "$0"
+printf '%s\n' "$said" "$0"
 """
 
 _DISK = re.compile(r"(\d+)\s+(\d+)\s+(\d+)\s+\d+%")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 _BARE = re.compile(r"[A-Za-z0-9_./:@,+-]+")
 _QUOTABLE = re.compile(r"[A-Za-z0-9_./:@,+ \"#$%&()*;<=>?\[\]^{|}~-]*")
 _PLAIN_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@,+- ")
+_ESCAPED = [chr(byte) if byte in _PLAIN_BYTES else f"\\0{byte:03o}" for byte in range(256)]
 
 _FRAME = 'echo $0; exec "$@"'
 _DECODE = 'eval "$(printf %b "$@")"'
@@ -58,7 +59,6 @@ def _posix(text: str) -> str:
 
 def _octal(text: str) -> list[str]:
     """The text in escapes, in parts that no shell finds too long."""
-    raw = text.encode("utf-8", "surrogateescape")
-    escaped = [chr(byte) if byte in _PLAIN_BYTES else f"\\0{byte:03o}" for byte in raw]
+    escaped = [_ESCAPED[byte] for byte in text.encode("utf-8", "surrogateescape")]
     step = _WORD_BYTES // len("\\0000")
     return ["".join(escaped[start : start + step]) for start in range(0, len(escaped), step)]

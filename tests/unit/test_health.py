@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -104,7 +105,19 @@ def test_the_scripts_run_under_any_plain_shell(sh: str, tmp_path: Path) -> None:
     assert contact.root == f"{tmp_path}/with space/r/s1"
     (Path(contact.root) / "End").touch()
     answer = subprocess.run([sh, "-c", health.POLL, MARK, contact.root], capture_output=True, check=True).stdout
-    assert health.parse_poll(answer, MARK, None).end_file
+    load = health.parse_poll(answer, MARK, None)
+    assert (load.end_file, load.pause_file) == (True, False)
+    assert min(load.memory_used_mb, load.memory_free_mb, load.disk_free_mb, load.cpu_total) > 0
+
+
+@pytest.mark.skipif(shutil.which("dash") is None, reason="this machine lacks dash")
+def test_a_poll_answers_in_one_write(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            subprocess.run(["dash", "-c", health.POLL, MARK, str(tmp_path)], stdout=theirs, check=True)
+        assert ours.recv(1 << 16).count(MARK.encode()) == 2
+        assert ours.recv(1 << 16) == b""
 
 
 def _interpreters(pattern: str) -> list[Path]:
