@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from orchestrator import rsync_bridge
+from orchestrator.deadlines import deadline
 from orchestrator.errors import NodeUnfit, NodeUnreachable
-from orchestrator.ssh_socket import deadline
 from orchestrator.ssh_stream import Stream
 
 MODES = "Du=rwx,Dgo=,Fu=rX,Fgo="

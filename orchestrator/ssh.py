@@ -16,10 +16,11 @@ import paramiko
 
 from inventory.machine import Machine
 from orchestrator import quoting, rsync_push, ssh_shell, ssh_tar
+from orchestrator.deadlines import deadline
 from orchestrator.errors import ForwardingRefused, NodeRefused, NodeUnfit, NodeUnreachable
 from orchestrator.ssh_connect import Connector, Link
 from orchestrator.ssh_shell import Shell
-from orchestrator.ssh_socket import cut, deadline
+from orchestrator.ssh_socket import cut
 from orchestrator.ssh_stream import Stream
 from orchestrator.transport import Completed
 from orchestrator.tunnel import Pump

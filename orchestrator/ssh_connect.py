@@ -12,12 +12,13 @@ import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from inventory.machine import Machine
+from orchestrator.deadlines import deadline
 from orchestrator.errors import HostKeyRefused, NodeUnreachable
 from orchestrator.ssh_errors import told_apart
 from orchestrator.ssh_gate import ConnectGate
 from orchestrator.ssh_keys import KnownHosts, StrictPolicy
 from orchestrator.ssh_settings import HANDSHAKE_S, USUAL_FILES, algorithms, key_name, options, resolve
-from orchestrator.ssh_socket import ChannelSocket, EagerSocket, by_command, cut, deadline, dial, end, shut
+from orchestrator.ssh_socket import ChannelSocket, EagerSocket, by_command, cut, dial, end, shut
 
 CONNECT_S = 60.0
 #: Paramiko sends its keepalive after this much silence, looking once in IDLE_WAKE_S.

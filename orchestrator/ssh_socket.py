@@ -3,8 +3,6 @@
 import contextlib
 import socket
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import paramiko
@@ -43,18 +41,6 @@ class ChannelSocket:
         """Close the channel, whatever became of what carries it."""
         with contextlib.suppress(EOFError):
             self._channel.close()
-
-
-@contextlib.contextmanager
-def deadline(seconds: float, on_passed: Callable[[], None]) -> Iterator[None]:
-    """Call ``on_passed`` from another thread unless the block ends in time: paramiko has waits without an end."""
-    timer = threading.Timer(max(0.0, seconds), on_passed)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def cut(transport: paramiko.Transport) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from orchestrator.deadlines import deadline
 from orchestrator.errors import NodeUnfit, NodeUnreachable
-from orchestrator.ssh_socket import deadline
 from orchestrator.ssh_stream import Stream
 
 _UNPACK = 'umask 077; mkdir -p -- "$1" && cd -- "$1" && exec tar -xpof -'
