@@ -1,6 +1,6 @@
 """Ends what does not end in time: paramiko has waits without an end. One thread watches for all; it knows no SSH.
 
-A timer's thread for each poll cost a seventh of what a poll cost. The watching thread ends by itself soon after there
+A timer's thread for each poll cost a sixth of what a poll cost. The watching thread ends by itself soon after there
 is nothing to watch.
 """
 

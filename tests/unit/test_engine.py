@@ -336,6 +336,23 @@ def test_a_removed_machine_finishes_what_runs_and_is_forgotten(stage: Stage) -> 
     assert stage.session().started
 
 
+def test_idle_machines_are_not_looked_at_until_something_waits(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.begin(m1={})
+    session = stage.ready()
+    stage.tick()
+    flow, looks = stage.engine._fleet.flow, []
+    seats = flow.seats
+    monkeypatch.setattr(flow, "seats", lambda: looks.append("") or seats())
+    session.tell(Loaded("m1", a_load(memory_free_mb=77)))
+    stage.tick(3)
+    assert not looks
+    assert [view.memory_free_mb for view in stage.views()] == [77]
+    [job] = stage.room.submit(1)
+    stage.beat()
+    assert looks
+    assert session.sent == [(job, 1)]
+
+
 def test_an_end_file_sends_us_away_and_we_look_again(stage: Stage) -> None:
     stage.begin(m1={})
     session = stage.ready()
