@@ -5,7 +5,6 @@ them.
 """
 
 import queue
-from collections.abc import Iterator
 from typing import TypeVar
 
 from orchestrator.events import Event, Loaded, Told
@@ -14,27 +13,32 @@ T = TypeVar("T")
 
 
 class Inbox:
-    """See the module. What one session told is taken in its order."""
+    """See the module. Everything is taken in the order it was put."""
 
     def __init__(self) -> None:
-        self._pressing: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._patient: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        #: One for each event that cannot wait, put after it: the engine may find a call whose event it has.
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def put(self, event: Event) -> None:
         """Never blocks."""
-        can_wait = isinstance(event, Told) and isinstance(event.event, Loaded)
-        (self._patient if can_wait else self._pressing).put(event)
+        self._events.put(event)
+        if not (isinstance(event, Told) and isinstance(event.event, Loaded)):
+            self._calls.put(None)
 
     def take(self) -> list[Event]:
         """Wait for something that cannot wait; then all there is."""
-        first = self._pressing.get()
-        return [*_emptied(self._patient), first, *_emptied(self._pressing)]
+        self._calls.get()
+        _emptied(self._calls)
+        return self.rest()
 
     def rest(self) -> list[Event]:
         """All there is, if anything."""
-        return [*_emptied(self._patient), *_emptied(self._pressing)]
+        return _emptied(self._events)
 
 
-def _emptied(events: "queue.SimpleQueue[T]") -> Iterator[T]:
-    while not events.empty():
-        yield events.get()
+def _emptied(things: "queue.SimpleQueue[T]") -> list[T]:
+    taken = []
+    while not things.empty():
+        taken.append(things.get())
+    return taken
