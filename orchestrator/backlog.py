@@ -36,7 +36,7 @@ class _Window:
     stale: bool = True
 
     def wants_refill(self, size: int) -> bool:
-        return self.stale or (not self.whole and len(self.jobs) < max(LEAST_LEFT, size * LOW_WATER))
+        return self.stale or (not self.whole and len(self.jobs) < _left(size))
 
 
 class Backlog:
@@ -48,6 +48,8 @@ class Backlog:
         self._windows: dict[int, _Window] = {}
         #: There may be lanes in the store that are not among the windows.
         self._unknown = True
+        #: So many may be picked from the heads given last, and none that others should go before.
+        self.reach = LEAST_LEFT
 
     def look_again(self) -> None:
         """Jobs may wait that nobody told of: another process wrote, or a word was lost."""
@@ -76,6 +78,7 @@ class Backlog:
         mine = {lane: window for lane, window in self._windows.items() if servable(window.job_type, window.tag)}
         size = max(LEAST, min(WINDOW, ALL_WINDOWS // max(1, len(mine))))
         self._refill({lane: window for lane, window in mine.items() if window.wants_refill(size)}, size)
+        self.reach = _left(size)
         return [Head(lane, w.job_type, w.tag, w.jobs, w.avoid) for lane, w in mine.items() if w.jobs]
 
     def taken(self, lane_ids: Iterable[int], job_ids: Iterable[int]) -> None:
@@ -99,3 +102,8 @@ class Backlog:
             window.jobs = list(heads.get(lane, ()))
             window.whole = len(window.jobs) < size
             window.stale = False
+
+
+def _left(size: int) -> int:
+    """How many jobs a window of this size holds at least, unless it holds all there are."""
+    return max(LEAST_LEFT, int(size * LOW_WATER))

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 BEAT_S: Final = 1.0
 #: Jobs claimed in one go: bounds how long a beat may take.
-PICKS_PER_BEAT: Final = 500
+PICKS_PER_BEAT: Final = 1000
 #: After a beat that claimed jobs the engine rests as long as the beat took, at most this long.
 BREATH_LONGEST_S: Final = 0.01
 STOP_TIMEOUT_S: Final = 10.0
@@ -236,7 +236,8 @@ class Engine:
         heads = self._backlog.heads(lambda job_type, tag: job_type in newest and (not tag or tag in tags))
         if not heads:
             return
-        plan = scheduler.plan(heads, seats, newest, self._fleet.flow.appetites, PICKS_PER_BEAT)
+        most = min(PICKS_PER_BEAT, self._backlog.reach)
+        plan = scheduler.plan(heads, seats, newest, self._fleet.flow.appetites, most)
         for wanted in plan.wanted:
             self._fleet.flow.prepare(wanted.machine_id, wanted.job_type)
         if plan.picks:
@@ -244,7 +245,7 @@ class Engine:
             self._fleet.flow.send(self._claim(plan.picks))
             self._backlog.taken(plan.lanes, [pick.job_id for pick in plan.picks])
         self._give_up(heads)
-        if len(plan.picks) == PICKS_PER_BEAT:
+        if len(plan.picks) == most:
             self.tell(Submitted({}))  # there may be room for more: another beat at once
 
     def _give_up(self, heads: Sequence[Head]) -> None:

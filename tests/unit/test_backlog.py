@@ -105,7 +105,19 @@ def test_many_lanes_share_the_room_and_each_keeps_enough_for_a_beat() -> None:
     found.taken([1], [heads[0].jobs[-1].job_id])
     found.heads(everything)
     assert queue.reads == [1]
-    assert backlog.LEAST_LEFT >= PICKS_PER_BEAT
+    assert found.reach == backlog.LEAST_LEFT
+
+
+def test_a_beat_may_pick_all_it_wants_where_there_are_few_lanes() -> None:
+    queue = Queue()
+    queue.add(1, *[(number, 0) for number in range(backlog.WINDOW + 10)])
+    found = Backlog(queue.lanes, queue.heads)
+    [head] = found.heads(everything)
+    assert found.reach >= PICKS_PER_BEAT
+    queue.reads.clear()
+    found.taken([1], [job.job_id for job in head.jobs[: -found.reach]])
+    [head] = found.heads(everything)
+    assert (len(head.jobs), queue.reads) == (found.reach, [])
 
 
 def test_it_is_known_to_be_empty_until_something_may_wait() -> None:
