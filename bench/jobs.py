@@ -108,6 +108,7 @@ def on_a_database(kind: str) -> None:
     """The no-op jobs with a private server of that kind as the store."""
     if lacks := databases.missing(kind):
         return skip(f"noop_{kind}", f"not installed: {', '.join(lacks)}")
+    databases.make_durable()
     try:
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -29,8 +29,10 @@ _WAL_PAUSE_S: Final = 0.02
 _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-65536",
 )
+#: KiB of each connection's own, besides what the system keeps of SQLite's file: there is one writer, readers are many.
+_WRITER_CACHE: Final = "PRAGMA cache_size=-65536"
+_READER_CACHE: Final = "PRAGMA cache_size=-8192"
 #: What MySQL's clients call a server that cannot be reached.
 _REFUSED: Final = 2003
 SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -49,6 +51,8 @@ def for_reading(url: URL) -> Engine:
         isolation_level="AUTOCOMMIT",
     )
     _listen(engine, url)
+    if is_sqlite(url):
+        event.listen(engine, "connect", _with_cache(_READER_CACHE))
     return engine
 
 
@@ -66,6 +70,7 @@ def for_writing(url: URL, statement_s: int = STATEMENT_S) -> Engine:
     )
     _listen(engine, url)
     if sqlite:
+        event.listen(engine, "connect", _with_cache(_WRITER_CACHE))
         event.listen(engine, "begin", _begin_immediate)
     if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", _find_by_keys)
@@ -118,6 +123,13 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     _turn_on_wal(connection)
     for pragma in _PRAGMAS:
         connection.execute(pragma).close()
+
+
+def _with_cache(pragma: str) -> Any:
+    def set_up(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute(pragma).close()
+
+    return set_up
 
 
 def _turn_on_wal(connection: sqlite3.Connection) -> None:

@@ -77,6 +77,8 @@ class _Process:
     """What both servers share: a folder, a process, its end."""
 
     name = ""
+    #: Commits survive a power loss, as people want it and tests need not wait for. Set before a server is started.
+    durable = False
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mj-db-", ignore_cleanup_errors=True)
@@ -167,8 +169,8 @@ class MariaDb(_Process):
             f"--socket={self.socket}",
             f"--pid-file={self.folder / 'pid'}",
             "--skip-networking",
-            # Survives our kill -9, if not a power loss.
-            "--innodb-flush-log-at-trx-commit=2",
+            # 2 survives our kill -9, if not a power loss.
+            f"--innodb-flush-log-at-trx-commit={1 if self.durable else 2}",
             "--innodb-buffer-pool-size=64M",
             "--max-allowed-packet=64M",
             # What an old installation has: everything must be said explicitly.
@@ -241,8 +243,9 @@ class PostgreSql(_Process):
 
     def start(self) -> None:
         command = [str(_postgres("postgres")), "-D", str(self.folder / "data")]
-        options = ["-k", str(self.folder), "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300"]
-        options += ["-c", "timezone=Asia/Kathmandu", "-c", "synchronous_commit=off"]
+        sync = "on" if self.durable else "off"
+        options = ["-k", str(self.folder), "-c", "listen_addresses=", "-c", "max_connections=300"]
+        options += ["-c", "timezone=Asia/Kathmandu", "-c", f"fsync={sync}", "-c", f"synchronous_commit={sync}"]
         self._spawn([*command, *options], self._takes_us)
 
     def _guarded(self) -> list[str]:
@@ -289,6 +292,11 @@ def server(kind: str) -> MariaDb | PostgreSql:
         _servers[kind] = {"mariadb": MariaDb, "postgresql": PostgreSql}[kind]()
     _servers[kind].must_live()
     return _servers[kind]
+
+
+def make_durable() -> None:
+    """Servers started from now on keep their commits over a power loss."""
+    _Process.durable = True
 
 
 def stop_all() -> None:
