@@ -16,9 +16,9 @@ from orchestrator import feed
 from orchestrator.engine import PICKS_PER_BEAT
 
 #: Commits from one round of claims to the next, by the row slow_disk: its own and those the engine waits for besides.
-COMMITS_A_CLAIM: Final = 6.0
+COMMITS_A_CLAIM: Final = 4.0
 #: Of a job that is alone, by the same row: submit, claim, report, and what of others is under way then.
-COMMITS_A_JOB: Final = 4.5
+COMMITS_A_JOB: Final = 3.0
 #: From a job's end at the node until the next one for its place is sent: the report's commit, then the claim's.
 COMMITS_A_REFILL: Final = 1.0 + COMMITS_A_CLAIM
 #: Round trips until a machine is ready: TCP, version, keys, account, channel, questions, the runner's folder.
@@ -35,23 +35,23 @@ class Costs:
     """Measured; see the rows of the bench named in each line. A millisecond here is one of the server's processor."""
 
     #: noop: the server's processor time for a job, from submit to result; it is one process, so one core is all it has.
-    server_us: float = 85.0
+    server_us: float = 60.0
     #: sleep10, machines_200: a claim, a message and a report, shared by jobs that travel together; threads that wake.
-    lone_us: float = 8500.0
+    lone_us: float = 8000.0
     #: noop: of that, what takes part in HTTP: submits and results. A web process of its own takes it away.
-    web_us: float = 15.0
+    web_us: float = 6.0
     #: store: rows of a job in the writer's transactions, without the fsync.
     write_us: float = 15.0
     #: machines_1000: a measurement of load, and what an idle machine costs besides, in a second.
-    poll_ms: float = 6.0
+    poll_ms: float = 2.2
     idle_us: float = 5.0
     #: machines_1000: until a machine is ready.
-    connect_ms: float = 28.0
+    connect_ms: float = 16.0
     #: machines_1000: memory of the server without machines, and for each that is connected.
     base_mb: float = 110.0
-    machine_mb: float = 0.2
+    machine_mb: float = 0.15
     #: one: a job alone, without commits and the network.
-    alone_ms: float = 7.0
+    alone_ms: float = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ def work(sleep_s):
     time.sleep(sleep_s)
     return [VERSION, began, hashlib.sha256(data).hexdigest()]
 """
+#: So long that machines with the new version do not take the processor from those that wait for it.
 JOB_S: Final = 2.0
 #: Jobs each slot would get in the time that is allowed for a new version, twice over.
 ROUNDS: Final = 4

@@ -151,6 +151,7 @@ def functions(server: RunningServer, client: Client) -> None:
         jobs_per_s=round(rate),
         noop_jobs_per_s=round(noop_per_s),
         ratio_to_noop=round(rate / noop_per_s, 2),
+        slots_allow_per_s=MACHINES * SLOTS * 1000,
     )
 
 

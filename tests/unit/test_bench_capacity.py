@@ -40,7 +40,7 @@ def test_jobs_share_a_report_with_those_that_their_machine_holds() -> None:
 def test_a_slow_disk_bounds_by_the_commits_that_claims_wait_for() -> None:
     answer = capacity.carries(Place(machines=100, fsync_ms=100), COSTS)
     assert answer.bound == "disk"
-    assert answer.jobs_per_s == pytest.approx(500 / (capacity.COMMITS_A_CLAIM * 0.1 + 500 * 10e-6))
+    assert answer.jobs_per_s == pytest.approx(1000 / (capacity.COMMITS_A_CLAIM * 0.1 + 1000 * 10e-6))
 
 
 def test_jobs_of_ten_milliseconds_far_away_wait_for_the_network() -> None:
@@ -65,7 +65,7 @@ def test_what_a_machine_holds_is_what_the_feed_gives_it(job_s: float, held: int)
 
 
 def test_one_job_waits_for_its_commits_and_one_trip() -> None:
-    assert capacity.alone_ms(Place(fsync_ms=10, trip_ms=50), replace(COSTS, alone_ms=4)) == pytest.approx(99)
+    assert capacity.alone_ms(Place(fsync_ms=10, trip_ms=50), replace(COSTS, alone_ms=4)) == pytest.approx(84)
 
 
 @pytest.mark.parametrize(("trip_ms", "seconds"), [(1, 20), (100, 43.75)])
