@@ -32,7 +32,7 @@ _PRAGMAS = (
 )
 #: KiB of each connection's own, besides what the system keeps of SQLite's file: there is one writer, readers are many.
 _WRITER_CACHE: Final = "PRAGMA cache_size=-65536"
-_READER_CACHE: Final = "PRAGMA cache_size=-8192"
+_READER_CACHE: Final = "PRAGMA cache_size=-32768"
 #: What MySQL's clients call a server that cannot be reached.
 _REFUSED: Final = 2003
 SQL_MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
