@@ -63,16 +63,15 @@ class _Watcher:
             watch.on_passed = None
 
     def _run(self) -> None:
-        """Each that has passed is told by a thread of its own: ending a connection can take a while."""
         with self._sooner:
-            while True:
-                for on_passed in self._passed(time.monotonic()):
-                    threading.Thread(target=on_passed, name="deadline-passed", daemon=True).start()
-                if not self._watches and not self._is_needed:
-                    self._is_running = False
-                    return
-                self._is_needed = False
-                self._rest()
+            try:
+                while self._watches or self._is_needed:
+                    self._is_needed = False
+                    self._rest()
+                    for on_passed in self._passed(time.monotonic()):
+                        _call(on_passed)
+            finally:
+                self._is_running = False
 
     def _passed(self, now: float) -> Iterator[Callable[[], None]]:
         """Those it is too late for; whatever has ended is forgotten on the way."""
@@ -88,6 +87,14 @@ class _Watcher:
         first = self._watches[0].ends_at if self._watches else now + LOOK_S
         self._looks_at = min(first, now + LOOK_S)
         self._sooner.wait(max(0.0, self._looks_at - now))
+
+
+def _call(on_passed: Callable[[], None]) -> None:
+    """From a thread of its own, for ending a connection can take a while; from this one where no more are to be had."""
+    try:
+        threading.Thread(target=on_passed, name="deadline-passed", daemon=True).start()
+    except RuntimeError:
+        on_passed()
 
 
 _WATCHER: Final = _Watcher()

@@ -39,6 +39,21 @@ def test_a_sooner_deadline_is_not_held_up_by_a_later_one_nor_by_one_that_takes_l
     assert not later.is_set()
 
 
+def test_where_no_thread_is_to_be_had_what_is_late_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "deadline-passed":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    for _ in range(2):
+        called = threading.Event()
+        with deadline(0, called.set):
+            assert called.wait(30)
+
+
 def test_many_at_once_share_one_thread() -> None:
     inside, leave = threading.Barrier(21), threading.Event()
 
