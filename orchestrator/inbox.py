@@ -30,9 +30,9 @@ class Inbox:
         """Wait for something that cannot wait; then all there is."""
         self._calls.get()
         _emptied(self._calls)
-        return self.rest()
+        return self.pop_all()
 
-    def rest(self) -> list[Event]:
+    def pop_all(self) -> list[Event]:
         """All there is, if anything."""
         return _emptied(self._events)
 

@@ -68,16 +68,12 @@ class Desk:
             tx.after(lambda: self.on_submitted(lanes))
 
     def _tell_settled(self, tx: Tx, reported: Mapping[str, Sequence[Reported]], settled: Settled) -> None:
-        """Of attempts that moved, by machine."""
+        """Of attempts that moved, by machine: of each some, or nothing moved at all."""
         if not any(reported.values()):
             return
         tx.after(self._bell.ring)
         for machine_id, records in reported.items():
-            tx.after(partial(self._tell_reported, machine_id, records))
+            tx.after(partial(self.on_reported, machine_id, records))
         if settled.returning:
-            tx.after(lambda: self.on_returning())
+            tx.after(self.on_returning)
         self._tell_lanes(tx, settled.lanes)
-
-    def _tell_reported(self, machine_id: str, records: Sequence[Reported]) -> None:
-        if records:
-            self.on_reported(machine_id, records)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import DBAPIError
@@ -57,7 +57,8 @@ class Store:
 
     def write_together(self, act: Callable[[Tx, list[Item]], Sequence[T]], item: Item) -> T:
         """As ``write``, but ``act`` is given all items that wait for it at this moment, and answers for each."""
-        answer: T = self.submit_write(lambda tx: tx.join(act, item)).result()  # type: ignore[assignment] # a Later
+        joined: Future[Any] = self.submit_write(lambda tx: tx.join(act, item))
+        answer: T = joined.result()
         return answer
 
     def fence(self, check: Callable[[Connection], None]) -> None:

@@ -91,7 +91,7 @@ class Stage:
         """Everything that has been told, until nothing is left to be taken."""
         for event in events:
             self.engine.tell(event)
-        while told := self.engine._inbox.rest():
+        while told := self.engine._inbox.pop_all():
             self.engine.beat(told)
 
     def tick(self, seconds: float = 1.0) -> None:

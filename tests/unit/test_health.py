@@ -13,6 +13,7 @@ import pytest
 from inventory.machine import Machine
 from orchestrator import health
 from orchestrator.errors import NodeUnfit, ProtocolError
+from tests.conftest import require
 
 MARK = "c0ffee"
 FACTS = {
@@ -93,8 +94,7 @@ def test_a_strange_poll_is_a_protocol_error(text: str) -> None:
 
 @pytest.fixture(params=["sh", "bash", "dash", "zsh"])
 def sh(request: pytest.FixtureRequest) -> str:
-    if shutil.which(request.param) is None:
-        pytest.skip(f"this machine lacks {request.param}")
+    require([] if shutil.which(request.param) else [request.param])
     return str(request.param)
 
 
@@ -110,8 +110,8 @@ def test_the_scripts_run_under_any_plain_shell(sh: str, tmp_path: Path) -> None:
     assert min(load.memory_used_mb, load.memory_free_mb, load.disk_free_mb, load.cpu_total) > 0
 
 
-@pytest.mark.skipif(shutil.which("dash") is None, reason="this machine lacks dash")
 def test_a_poll_answers_in_one_write(tmp_path: Path) -> None:
+    require([] if shutil.which("dash") else ["dash"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         with theirs:

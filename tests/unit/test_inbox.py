@@ -17,7 +17,7 @@ def test_a_measured_load_wakes_nobody_and_is_taken_with_the_next_tick() -> None:
     assert inbox._calls.empty()
     inbox.put(Beat())
     assert inbox.take() == [first, second, Beat()]
-    assert inbox.rest() == []
+    assert inbox.pop_all() == []
 
 
 def test_everything_is_taken_in_the_order_it_was_put() -> None:
@@ -31,9 +31,9 @@ def test_everything_is_taken_in_the_order_it_was_put() -> None:
 
 def test_all_there_is_can_be_taken_without_waiting() -> None:
     inbox = Inbox()
-    assert inbox.rest() == []
+    assert inbox.pop_all() == []
     measured = loaded()
     inbox.put(Beat())
     inbox.put(measured)
-    assert inbox.rest() == [Beat(), measured]
+    assert inbox.pop_all() == [Beat(), measured]
     assert inbox.take() == []  # called by what was taken before: a beat with nothing to take

@@ -34,10 +34,12 @@ def together(room: Room) -> Iterator[list["Future[ReportAnswer]"]]:
     def later(act: Any, item: Any) -> None:
         answers.append(store.submit_write(lambda tx: tx.join(act, item)))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "write_together", later)
-        yield answers
-    gate.open()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "write_together", later)
+            yield answers
+    finally:
+        gate.open()
     wait(answers, 10)
 
 
