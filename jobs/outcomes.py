@@ -6,8 +6,9 @@ Pure. Nothing here raises for bad content: a record that is not what it should b
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
+from jobs import strict_json
 from jobs.model import AttemptKey
 from jobs.status import Reason
 from remote_runner.protocol import RESULT_LIMIT_BYTES, Record
@@ -157,23 +158,6 @@ def _failure(reason: Reason, body: Mapping[str, Any], error: str | None) -> Outc
 # ------------------------------------------------------------------------------------------------------------- parts
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
-_scan = _decoder.scan_once  # type: ignore[attr-defined]
-
-
-def _decode(text: str) -> Any:
-    """The value of a text; nearly none has spaces around it, which is what the decoder looks for first."""
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        end = -1
-    return value if end == len(text) else _decoder.decode(text)
-
-
 def _fault(field: str, text: object) -> Outcome | None:
     """What is wrong with a text that should be strict JSON."""
     if not isinstance(text, str):
@@ -181,7 +165,7 @@ def _fault(field: str, text: object) -> Outcome | None:
     if len(text) > RESULT_LIMIT_BYTES:
         return _too_large(field, len(text))
     try:
-        value = _decode(text)
+        value = strict_json.decode(text)
         if not text.isascii() and len(text.encode()) > RESULT_LIMIT_BYTES:
             return _too_large(field, len(text.encode()))
         if "\\ud" in text or "\\uD" in text:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
+from jobs import strict_json
 from jobs.errors import InvalidInput
 from jobs.model import JobSettings, Submission
 from jobs.names import check_label, check_plain
@@ -97,11 +98,6 @@ def _digest(_key: str, submission: Submission, checked: Checked) -> str:
 # ------------------------------------------------------------------------------------------------------------- inputs
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
 _INPUT_KEYS = frozenset({"args", "kwargs"})
 
 
@@ -115,7 +111,7 @@ def _check_inputs(inputs: Sequence[str]) -> Sequence[str]:
 
 def _check_input(at: int, text: str) -> None:
     try:
-        value = _decode(text)
+        value = strict_json.decode(text)
         if not text.isascii() or "\\u" in text:
             _check_text(text, value)
     except RecursionError:

@@ -1,18 +1,19 @@
 """What people type → inputs of jobs: key=value words, JSON, CSV, JSON lines, ranges of ids. Opens nothing."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from click import BadParameter
+
+from jobs import strict_json
 
 
 def typed(text: str) -> Any:
     """JSON where it reads as JSON (numbers, true, null, lists, quoted text), else the text itself."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return strict_json.decode(text)
     except ValueError:
         return text
 
@@ -35,7 +36,7 @@ def json_arguments(text: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if text is None:
         return (), {}
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = strict_json.decode(text)
     except ValueError as error:
         raise BadParameter(f"not JSON: {error}", param_hint="--args") from error
     if isinstance(value, dict):
@@ -77,7 +78,7 @@ def json_lines(file: Iterable[str], constants: dict[str, Any]) -> Iterator[Any]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line, parse_constant=_no_constant)
+            value = strict_json.decode(line)
         except ValueError as error:
             raise BadParameter(f"line {number} is not JSON: {error}", param_hint="--jsonl") from error
         if isinstance(value, dict):
@@ -104,7 +105,3 @@ def _range_of(text: str) -> range:
     if not (first.isdecimal() and (last.isdecimal() or not dash)) or (dash and int(last) < int(first)):
         raise BadParameter(f"{text!r} is not a job id or a range like 5-9", param_hint="IDS")
     return range(int(first), int(last or first) + 1)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -5,9 +5,10 @@ again on its way to the store. That is three times cheaper than loading and dump
 """
 
 import json
-from collections.abc import Callable
-from json import JSONDecodeError, JSONDecoder
-from typing import Any, Final, NamedTuple, NoReturn
+from json import JSONDecodeError
+from typing import Any, Final, NamedTuple
+
+from jobs import strict_json
 
 _SPACE: Final = " \t\n\r"
 
@@ -32,7 +33,7 @@ class SubmissionBody(NamedTuple):
 def load(body: bytes) -> Any:
     """Any strict JSON value. Raises Refused."""
     try:
-        return _STRICT.decode(body.decode("utf-8"))
+        return strict_json.decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _broken(error) from error
 
@@ -59,7 +60,7 @@ def _object(text: str) -> SubmissionBody:
         if key == "inputs":
             inputs, at = _inputs(text, at)
         else:
-            members[key], at = _scan(text, at)
+            members[key], at = strict_json.scan(text, at)
         at = _next(text, at, "}")
     if _skip(text, at + 1) != len(text):
         raise JSONDecodeError("something follows the object", text, at + 1)
@@ -71,7 +72,7 @@ def _object(text: str) -> SubmissionBody:
 def _key(text: str, at: int) -> tuple[str, int]:
     if text[at] != '"':
         raise JSONDecodeError("a name in double quotes is missing", text, at)
-    key, at = _scan(text, at)
+    key, at = strict_json.scan(text, at)
     at = _skip(text, at)
     if text[at] != ":":
         raise JSONDecodeError("a colon is missing", text, at)
@@ -82,7 +83,7 @@ def _inputs(text: str, at: int) -> tuple[list[str], int]:
     if text[at] != "[":
         raise Refused("inputs is not a list", field="inputs")
     inputs: list[str] = []
-    add, scan = inputs.append, _scan
+    add, scan = inputs.append, strict_json.scan
     at = _skip(text, at + 1)
     if text[at] == "]":
         return inputs, at + 1
@@ -138,11 +139,9 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _constant(name: str) -> NoReturn:
-    raise Refused(f"{name} is not JSON", well_formed=False)
-
-
 def _broken(error: Exception) -> Refused:
+    if isinstance(error, strict_json.NotJson):
+        return Refused(str(error), well_formed=False)
     if isinstance(error, JSONDecodeError):
         return Refused(f"the body is not JSON: {error}", well_formed=False)
     if isinstance(error, RecursionError):
@@ -150,8 +149,3 @@ def _broken(error: Exception) -> Refused:
     if isinstance(error, UnicodeDecodeError):
         return Refused("the body is not UTF-8", well_formed=False)
     return Refused("the body is not JSON", well_formed=False)
-
-
-_STRICT: Final = JSONDecoder(parse_constant=_constant)
-#: (text, index) → (value, index after it); the C scanner where there is one.
-_scan: Final[Callable[[str, int], tuple[Any, int]]] = _STRICT.scan_once  # type: ignore[attr-defined]  # undocumented
