@@ -7,6 +7,7 @@ nobody. A benched machine is tried again by one job after a while that grows fro
 admits it, a failure benches it for longer.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -47,8 +48,8 @@ class Rule:
     longest_s: float = 3600.0
 
 
-class Ended(NamedTuple):
-    """One attempt that came to an end on a machine."""
+class Failed(NamedTuple):
+    """One attempt that came to a bad end on a machine."""
 
     machine_id: str
     job_type: str
@@ -65,14 +66,22 @@ class _Tally:
     #: Different jobs that failed since the last success.
     streak: set[int] = field(default_factory=set)
 
-    def note(self, job_id: int, *, good: bool) -> None:
-        if good:
-            self.good += 1
-            self.streak.clear()
-        else:
-            self.bad += 1
-            if len(self.streak) < LOOK_BACK:
-                self.streak.add(job_id)
+    def failed(self, job_id: int) -> None:
+        if len(self.streak) < LOOK_BACK:
+            self.streak.add(job_id)
+        self.bad += 1
+        self._fade()
+
+    def succeeded(self, times: int) -> None:
+        """So often in a row: the same as one by one, in a step for each time that older ends fade."""
+        self.streak.clear()
+        while times > 0:
+            step = min(times, math.floor(LOOK_BACK - self.good - self.bad) + 1)
+            self.good += step
+            self._fade()
+            times -= step
+
+    def _fade(self) -> None:
         if self.good + self.bad > LOOK_BACK:
             self.good, self.bad = self.good / 2, self.bad / 2
 
@@ -102,30 +111,37 @@ class Benching:
 
     # what happened
 
-    def note(self, ended: Ended, now_s: float, spread: float) -> list[tuple[str, str]]:
-        """What this end changes: (machine, type) pairs that were benched by it, or admitted again."""
+    def succeeded(self, machine_id: str, job_type: str, times: int, now_s: float) -> list[tuple[str, str]]:
+        """So many ends in a row were good: the (machine, type) pairs that are admitted again."""
+        if not self._rule.after:
+            return []
+        keys = [(machine_id, job_type), (machine_id, WHOLE)]
+        for key in keys:
+            self._tally(key).succeeded(times)
+        return [self._admit(key, now_s) for key in keys if key in self._benches]
+
+    def failed(self, ended: Failed, now_s: float, spread: float) -> list[tuple[str, str]]:
+        """What this end changes: the (machine, type) pairs that are benched by it, now or for longer."""
         if ended.reason in _SILENT or ended.reason in _THE_JOB_S or not self._rule.after:
             return []
-        changed = [self._note(ended, ended.job_type, now_s, spread)]
-        if ended.reason in PLUMBING or ended.reason == Reason.NONE:
-            changed.append(self._note(ended, WHOLE, now_s, spread))
+        about = [ended.job_type, WHOLE] if ended.reason in PLUMBING else [ended.job_type]
+        changed = [self._failed(ended, job_type, now_s, spread) for job_type in about]
         return [key for key in changed if key is not None]
 
-    def _note(self, ended: Ended, job_type: str, now_s: float, spread: float) -> tuple[str, str] | None:
-        good = ended.reason == Reason.NONE
-        tally = self._tallies[job_type].setdefault(ended.machine_id, _Tally())
-        tally.note(ended.job_id, good=good)
+    def _failed(self, ended: Failed, job_type: str, now_s: float, spread: float) -> tuple[str, str] | None:
         key = (ended.machine_id, job_type)
+        tally = self._tally(key)
+        tally.failed(ended.job_id)
         benched = self._benches.get(key)
         if benched is not None:
-            if good:
-                return self._admit(key, now_s)
-            if now_s >= benched.until_s:
-                return self._bench(key, benched.why, now_s, spread)
-            return None
-        if not good and self._is_unlike_others(key, tally):
+            return self._bench(key, benched.why, now_s, spread) if now_s >= benched.until_s else None
+        if self._is_unlike_others(key, tally):
             return self._bench(key, self._words(key, len(tally.streak), ended.reason), now_s, spread)
         return None
+
+    def _tally(self, key: tuple[str, str]) -> _Tally:
+        machine_id, job_type = key
+        return self._tallies[job_type].setdefault(machine_id, _Tally())
 
     def _is_unlike_others(self, key: tuple[str, str], tally: _Tally) -> bool:
         if len(tally.streak) < self._rule.after:

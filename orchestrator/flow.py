@@ -4,7 +4,7 @@ Owned by the engine's thread, through the fleet.
 """
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -58,10 +58,10 @@ class Flow:
 
     def send(self, jobs: Sequence[Claimed]) -> None:
         """Hand claimed jobs to the sessions of their machines."""
+        expected = {job_type: Held(job_type, self.appetites[job_type].job_s) for job_type in {j.job_type for j in jobs}}
         by_machine: defaultdict[str, list[Claimed]] = defaultdict(list)
         for job in jobs:
-            held = Held(job.job_type, self.appetites[job.job_type].job_s)
-            self._members[job.machine_id].hold((job.job_id, job.attempt), held)
+            self._members[job.machine_id].hold((job.job_id, job.attempt), expected[job.job_type])
             by_machine[job.machine_id].append(job)
         for machine_id, its_jobs in by_machine.items():
             versions = [self.newest[job_type] for job_type in {job.job_type for job in its_jobs}]
@@ -138,28 +138,37 @@ class Flow:
 
     def ended(self, member: Member, items: Sequence[Reported]) -> bool:
         """What was reported of its attempts is stored; True: the machine is benched because of it."""
-        spent: defaultdict[str, list[float]] = defaultdict(list)
-        refused: set[str] = set()
-        benched = False
         for item in items:
-            key = (item.job_id, item.attempt)
             if item.kind == "start":
-                member.started(key)
-                continue
-            held = member.held.get(key)
-            if held is not None:
-                benched |= self._verdicts.ended(member, held.job_type, item)
-                if item.kind == "end":
-                    spent[held.job_type].append(item.spend_s)
-                elif item.reason == Reason.DISPATCH_FAILED:
-                    refused.add(held.job_type)
-            member.let_go([key])
+                member.started((item.job_id, item.attempt))
+        ends = [item for item in items if item.kind != "start"]
+        gone = member.let_go([(item.job_id, item.attempt) for item in ends])
+        known = [(held.job_type, item) for held, item in zip(gone, ends, strict=True) if held is not None]
+        spent: defaultdict[str, list[float]] = defaultdict(list)
+        for job_type, item in known:
+            if item.kind == "end":
+                spent[job_type].append(item.spend_s)
         for job_type, seconds in spent.items():
             self.appetites[job_type] = self.appetites[job_type].after(sum(seconds), len(seconds))
             member.refusals.pop(job_type, None)
+        refused = {job_type for job_type, item in known if item.reason == Reason.DISPATCH_FAILED}
         for job_type in refused & self.newest.keys():
             version = self.newest[job_type]
             self.put_off(member, version.job_type, version.version)
+        return self._judge(member, known)
+
+    def _judge(self, member: Member, ends: Sequence[tuple[str, Reported]]) -> bool:
+        """Learn from them, in their order, whether the machine fails jobs unlike others do; True: it is benched."""
+        benched = False
+        well: Counter[str] = Counter()
+        for job_type, item in ends:
+            if item.reason == Reason.NONE:
+                well[job_type] += 1
+                continue
+            self._verdicts.succeeded(member, well)
+            well.clear()
+            benched |= self._verdicts.failed(member, job_type, item)
+        self._verdicts.succeeded(member, well)
         return benched
 
     def put_off(self, member: Member, job_type: str, version: int, why: str | None = None) -> None:

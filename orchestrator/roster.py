@@ -228,15 +228,13 @@ class Member:
             self.running.add(key)
             self.changed = True
 
-    def let_go(self, keys: Iterable[AttemptKey]) -> None:
-        for key in keys:
-            held = self.held.pop(key, None)
-            if held is not None:
-                self.held_s -= held.job_s
-                self.running.discard(key)
-        if not self.held:
-            self.held_s = 0.0
+    def let_go(self, keys: Iterable[AttemptKey]) -> list[Held | None]:
+        """These ended; what was thought of each, None for those it does not hold."""
+        gone = [self.held.pop(key, None) for key in keys]
+        self.running.difference_update(keys)
+        self.held_s = self.held_s - sum(held.job_s for held in gone if held is not None) if self.held else 0.0
         self.changed = True
+        return gone
 
     # what follows from it
 

@@ -5,11 +5,11 @@ Owned by the engine's thread; what the store has to learn is owed. The deciding 
 
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from jobs.model import BenchRow, Reported
 from jobs.service import JobService
-from orchestrator.benching import Benching, Ended, Rule
+from orchestrator.benching import Benching, Failed, Rule
 from orchestrator.clock import Clock
 from orchestrator.owed import Owed
 from orchestrator.roster import Member
@@ -34,25 +34,29 @@ class Verdicts:
         """Let a member know where it stands."""
         member.judged(self._benching.of(member.machine.machine_id))
 
-    def ended(self, member: Member, job_type: str, item: Reported) -> bool:
-        """An attempt ended there; True: the machine is benched because of it, now or again."""
-        now_s = self._clock.monotonic()
-        ended = Ended(member.machine.machine_id, job_type, item.job_id, item.reason)
+    def succeeded(self, member: Member, by_type: Mapping[str, int]) -> None:
+        """So many attempts in a row ended well there, by job type: it is admitted again where it was benched."""
+        machine_id, now_s = member.machine.machine_id, self._clock.monotonic()
+        for job_type, times in by_type.items():
+            self._changed(member, self._benching.succeeded(machine_id, job_type, times, now_s))
+
+    def failed(self, member: Member, job_type: str, item: Reported) -> bool:
+        """An attempt ended badly there; True: the machine is benched because of it, now or again."""
+        ended = Failed(member.machine.machine_id, job_type, item.job_id, item.reason)
         spread = random.random()  # noqa: S311 - jitter, not a secret
-        changed = self._benching.note(ended, now_s, spread)
-        for key in changed:
+        return self._changed(member, self._benching.failed(ended, self._clock.monotonic(), spread))
+
+    def _changed(self, member: Member, keys: Collection[tuple[str, str]]) -> bool:
+        """Write down and show what changed for it; whether anything did."""
+        for key in keys:
             self._write(*key)
-        if changed:
+        if keys:
             self.show(member)
-        return any(self._benching.bench(key) is not None for key in changed)
+        return bool(keys)
 
     def admit(self, member: Member) -> bool:
         """A person says that it is mended; False: it was not benched."""
-        keys = self._benching.admit(member.machine.machine_id)
-        for key in keys:
-            self._write(*key)
-        self.show(member)
-        return bool(keys)
+        return self._changed(member, self._benching.admit(member.machine.machine_id))
 
     def forget(self, machine_id: str) -> None:
         """It left the inventory; the store forgets it with the machine."""

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.model import BenchRow
 from jobs.status import Reason
-from orchestrator.benching import WHOLE, Benching, Ended, Rule
+from orchestrator.benching import WHOLE, Benching, Failed, Rule
 
 RULE = Rule(after=5, first_s=60.0, longest_s=600.0)
 GOOD, BAD = Reason.NONE, Reason.ERROR
@@ -22,8 +22,11 @@ class Court:
 
     def hear(self, machine: str, *reasons: Reason, kind: str = "crawl", job: int | None = None) -> None:
         for reason in reasons:
-            ended = Ended(machine, kind, next(self._jobs) if job is None else job, reason)
-            self.benching.note(ended, self.now_s, 0.5)
+            if reason is GOOD:
+                self.benching.succeeded(machine, kind, 1, self.now_s)
+            else:
+                ended = Failed(machine, kind, next(self._jobs) if job is None else job, reason)
+                self.benching.failed(ended, self.now_s, 0.5)
 
     def benched(self, machine: str = "m1", kind: str = "crawl") -> bool:
         return self.benching.bench((machine, kind)) is not None
@@ -156,3 +159,17 @@ def test_it_can_be_turned_off() -> None:
     court.hear("m2", *[GOOD] * 10)
     court.hear("m1", *[BAD] * 100)
     assert not court.benched()
+
+
+def test_successes_told_together_count_as_those_told_one_by_one() -> None:
+    together, one_by_one = Court(), Court()
+    for court in (together, one_by_one):
+        court.hear("m1", *[BAD] * 3)
+        court.hear("m2", *[GOOD] * 7, *[BAD] * 60)
+    together.benching.succeeded("m2", "crawl", 333, 0.0)
+    one_by_one.hear("m2", *[GOOD] * 333)
+    for court in (together, one_by_one):
+        court.hear("m1", *[BAD] * 30)
+    why = one_by_one.benching.of("m1")["crawl"].why
+    assert "succeed on the other machines" in why
+    assert together.benching.of("m1")["crawl"].why == why
