@@ -58,7 +58,7 @@ def cpu_s(pid: int) -> float:
 
 
 class Spent:
-    """Processor time by who spends it: the server, this bench, the sshds, the nodes' own processes."""
+    """Processor time by who spends it: the server, this bench, the sshds, the nodes' own processes, a database."""
 
     def __init__(self, server: RunningServer, hosts: Hosts) -> None:
         self._server, self._nodes = server.pid, str(hosts.folder)
@@ -70,7 +70,7 @@ class Spent:
 
     def seconds(self) -> dict[str, float]:
         """Since the beginning, without those of processes that have ended."""
-        spent = dict.fromkeys(("server", "bench", "sshd", "nodes"), 0.0)
+        spent = dict.fromkeys(("server", "bench", "sshd", "nodes", "database"), 0.0)
         for pid, (who, used_s) in self._now().items():
             spent[who] += used_s - self._before.get(pid, (who, 0.0))[1]
         return spent
@@ -92,6 +92,9 @@ class Spent:
             return "server"
         if int(folder.name) == os.getpid():
             return "bench"
-        if (folder / "comm").read_text().startswith("sshd"):
+        name = (folder / "comm").read_text()
+        if name.startswith("sshd"):
             return "sshd"
+        if name.startswith(("mariadbd", "postgres")):
+            return "database"
         return "nodes" if str((folder / "cwd").readlink()).startswith(self._nodes) else ""
