@@ -31,6 +31,8 @@ PAGE_BYTES: Final = 16 * 1024 * 1024
 ROWS_AT_ONCE: Final = 250
 #: One statement looks at no longer part of the stream, so that none lasts long.
 STRETCH: Final = 50_000
+#: How much longer it may be where the one before brought too few.
+GROWTH: Final = 4
 
 #: (first id, last id), both of them meant
 Ranges = tuple[tuple[int, int], ...]
@@ -183,14 +185,21 @@ def _places(conn: Connection, wanted: Wanted, last: int) -> list[tuple[Any, ...]
 
 
 def _along_stream(conn: Connection, wanted: Wanted, last: int) -> tuple[list[ResultRow], int]:
-    """The stream from the cursor on, stretch by stretch, until the page is full or the stream ends."""
+    """The stream from the cursor on, stretch by stretch, until the page is full or the stream ends.
+
+    A stretch is as long as the one before if that filled its statement, and longer if it did not: a planner that sorts
+    a whole stretch to give its first rows (PostgreSQL's may) must not have much more to sort than it gives.
+    """
     query, asked = _only(wanted)
     pile = _Pile(None if wanted.ranges is None or len(wanted.ranges) <= RANGES_IN_SQL else wanted.ranges)
-    cursor = wanted.cursor
+    cursor, stretch = wanted.cursor, ROWS_AT_ONCE
     while cursor < last and len(pile.rows) < wanted.limit and not pile.full:
-        upto, room = min(cursor + STRETCH, last), min(wanted.limit - len(pile.rows), ROWS_AT_ONCE)
+        upto, room = min(cursor + stretch, last), min(wanted.limit - len(pile.rows), ROWS_AT_ONCE)
         seen = query.through(conn, pile.take, cursor, upto, room, *asked)
-        cursor = pile.cursor if seen == room or pile.full else upto
+        if seen == room or pile.full:
+            cursor, stretch = pile.cursor, pile.cursor - cursor
+        else:
+            cursor, stretch = upto, min(GROWTH * stretch, STRETCH)
     return pile.rows, cursor
 
 

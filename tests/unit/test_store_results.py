@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from jobs.doors.results import gather_s
 from jobs.errors import InvalidInput
 from jobs.model import ResultRow, Submission
 from jobs.store import results
+from jobs.store.driver import Query
 from jobs.submitting import merged
 from tests.support.databases import Database
 from tests.support.store_kit import Room, a_room, failed, ok
@@ -68,6 +70,29 @@ def test_both_ways_give_the_same(room: Room, monkeypatch: pytest.MonkeyPatch, al
             page = room.service.results(page.cursor, limit=limit, **wanted)  # type: ignore[arg-type]
         assert got == expected
         assert page.pending == 5
+
+
+def test_no_statement_looks_at_much_more_of_the_stream_than_it_brings(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "ROWS_AT_ONCE", 5)
+    looked_at: list[int] = []
+    through = Query.through
+
+    def noting(query: Query, conn: Any, take: Any, *given: Any) -> Any:
+        looked_at.append(given[1] - given[0])
+        return through(query, conn, take, *given)
+
+    monkeypatch.setattr(Query, "through", noting)
+    others, jobs = room.submit(40), room.submit(60)
+    finish(room, *others, *jobs)
+    first = room.service.results(0, ranges=[[others[0], jobs[-1]]], limit=80)
+    assert ids(first.rows) == [*others, *jobs[:40]]
+    assert set(looked_at) == {5}
+    looked_at.clear()
+    page = room.service.results(0, ranges=[[jobs[0], jobs[-1]]], limit=30)
+    assert ids(page.rows) == jobs[:30]
+    assert looked_at == [5, 20, 75, 20, 5, 5, 5, 5]  # longer where nothing wanted is there, and short again after it
 
 
 def test_many_ranges_are_sorted_out_here(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
