@@ -7,7 +7,7 @@ Times are float seconds since the epoch (UTC); texts that hold JSON stay texts a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from jobs.spends import NONE as NO_PERCENTILES
 from jobs.spends import Percentiles
@@ -464,14 +464,9 @@ class WaitingLane(NamedTuple):
     job_type: str
     tag: str
     avoid: frozenset[str]
-    #: Both counted up to ``WAITING_LIMIT``, which then means "and more".
     ready: int
     backing_off: int
     because: WaitingBecause
-
-
-#: No more jobs of a lane are counted.
-WAITING_LIMIT: Final = 10_000
 
 
 class Action(StrEnum):

@@ -59,6 +59,8 @@ class OpenJob(NamedTuple):
     lost: bool = False
     #: Its latest move: under which hour it is counted.
     updated_at: float = 0.0
+    #: Waiting, and can be claimed.
+    queued: bool = False
 
 
 class Move(NamedTuple):

@@ -9,7 +9,6 @@ from jobs import outcomes, submitting, waiting
 from jobs.doors.machines import Machines
 from jobs.errors import NotFound
 from jobs.model import (
-    WAITING_LIMIT,
     Attempt,
     HourRow,
     Job,
@@ -158,7 +157,7 @@ class Browse(Machines):
     def waiting_lanes(self) -> list[WaitingLane]:
         """What waits, and for what: a row for all jobs of one type that ask for the same."""
         with self._store.read() as conn:
-            found = queue.waiting(conn, WAITING_LIMIT)
+            found = queue.waiting(conn)
         known, machines, now = self._library.current_versions(), self.machines(), self._clock()
         rows = []
         for lane, ready, backing_off in found:

@@ -219,6 +219,7 @@ def rerun(tx: Tx, ids: Sequence[int], now: float, *, elsewhere: bool = False) ->
     for lane, members in groups.items():
         tx.conn.execute(_RERUN, {"ids": [row.job_id for row in members], "lane": lane, "now": now})
         queue.higher(lanes, {lane: max(-row.rank for row in members)})
+        tx.deltas.wait(lane, backing_off=False, jobs=len(members))
     for row in finished:
         _count(tx, row, -1)
         tx.deltas.add(row.job_type, row.batch, Status.WAITING, now, 1)
@@ -251,6 +252,7 @@ def copy(tx: Tx, ids: Sequence[int], now: float) -> tuple[list[int], dict[int, i
     for lane_id, (job_type, tag, batch, rank, *_rest) in zip(own, rows, strict=True):
         tx.deltas.new_batch(job_type, batch, tag)
         tx.deltas.add(job_type, batch, Status.WAITING, now, 1)
+        tx.deltas.wait(lane_id, backing_off=False)
         queue.higher(lanes, {lane_id: -rank})
     return list(range(first, first + len(rows))), lanes
 
@@ -341,6 +343,8 @@ def _count(tx: Tx, row: _Row, jobs: int, at: float | None = None) -> None:
     tx.deltas.add(row.job_type, row.batch, row.status, at, *sums)
     if row.status == Status.DONE:
         tx.deltas.spent(row.job_type, row.batch, at, [row.spend_s], jobs)
+    if row.status == Status.WAITING:
+        tx.deltas.wait(row.lane_id, backing_off=row.due_at is not None, jobs=jobs)
 
 
 def _touch(tx: Tx, rows: Iterable[_Row], now: float) -> None:

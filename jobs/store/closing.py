@@ -66,6 +66,7 @@ _LOAD = ByIds(
             _J.spend_s,
             false(),
             _J.updated_at,
+            _J.queued_lane.is_not(None),
         )
         .where(among(_J.id))
         .with_for_update()
@@ -193,6 +194,8 @@ class _Sheet:
         self._sums: dict[tuple[str, str, int, float, Status], list[float]] = {}
         #: (type, batch) → how long those took that are done.
         self._spends: dict[tuple[str, str], list[float]] = {}
+        #: (lane, whether they back off, more or fewer) of those that wait now, or did.
+        self._waits: list[tuple[int, bool, int]] = []
 
     def enter(self, change: Change) -> None:
         """Note what this one writes; the order is that of their places in the stream of results."""
@@ -228,6 +231,7 @@ class _Sheet:
                     job.attempt,
                 )
             )
+            self._wait(job, move)
         self._close(change, started_at)
         self._sum(job, to, return_count, spend_s)
 
@@ -261,6 +265,12 @@ class _Sheet:
         else:
             self._closes.append((*plain, *more, *key))
 
+    def _wait(self, job: OpenJob, move: Move) -> None:
+        if job.status == Status.WAITING:
+            self._waits.append((job.lane_id, not job.queued, -1))
+        if move.to == Status.WAITING:
+            self._waits.append((job.lane_id, not _claimable(move), 1))
+
     def _sum(self, job: OpenJob, to: Status, return_count: float, spend_s: float) -> None:
         kind = (job.job_type, job.batch, job.status, job.updated_at // HOUR_S, to)
         sums = self._sums.get(kind)
@@ -285,6 +295,8 @@ class _Sheet:
             tx.deltas.add(job_type, batch, to, self._now, int(jobs), new_count, new_spend)
         for (job_type, batch), spends in self._spends.items():
             tx.deltas.spent(job_type, batch, self._now, spends)
+        for lane_id, backing_off, more in self._waits:
+            tx.deltas.wait(lane_id, backing_off=backing_off, jobs=more)
 
 
 _NO_MORE = (None,) * 6

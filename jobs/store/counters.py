@@ -1,7 +1,8 @@
 """How many jobs of each type and batch are in each status, what they returned and spent: kept, not counted.
 
 Every operation notes what it moved; sums are written once a transaction. Reading costs a row a (type, batch, status).
-The same jobs are kept by the hour of their latest move as well, so that a history costs a row a (hour, type, status).
+The same jobs are kept by the hour of their latest move as well, so that a history costs a row a (hour, type, status),
+and those that wait by lane.
 """
 
 from collections import Counter, defaultdict
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _C = schema.counters.c
 _H = schema.hours.c
+_L = schema.lanes.c
 
 HOUR_S: Final = 3600
 
@@ -53,6 +55,12 @@ _ADD_HOUR = Bulk(
     ),
     ("add_jobs", "add_count", "add_spend", "at_hour", "at_type", "at_status"),
 )
+_ADD_WAITING = Bulk(
+    update(schema.lanes)
+    .where(_L.id == bindparam("at_lane"))
+    .values(ready=_L.ready + bindparam("add_ready"), backing_off=_L.backing_off + bindparam("add_backing_off")),
+    ("add_ready", "add_backing_off", "at_lane"),
+)
 _HOUR_THERE = select(_H.jobs).where(_THIS_HOUR)
 _OTHER = schema.counters.alias("other")
 _IN_USE = exists().where(_OTHER.c.job_type == _C.job_type, _OTHER.c.batch == _C.batch, _OTHER.c.jobs != 0)
@@ -67,6 +75,8 @@ class Deltas:
         self._tags: dict[tuple[str, str], str] = {}
         #: (type, batch, hour, step of ``jobs.spends``) → finished jobs.
         self._steps: Counter[tuple[str, str, int, int]] = Counter()
+        #: Lane → jobs that can be claimed, jobs that back off.
+        self._lanes: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
 
     def add(
         self,
@@ -96,6 +106,10 @@ class Deltas:
         """Should the batch be new, this is its tag."""
         self._tags.setdefault((job_type, batch), tag)
 
+    def wait(self, lane_id: int, *, backing_off: bool, jobs: int = 1) -> None:
+        """So many more waiting jobs in the lane (fewer, if negative), which can be claimed or back off."""
+        self._lanes[lane_id][backing_off] += jobs
+
     def __bool__(self) -> bool:
         """Whether anything moved."""
         return bool(self._sums)
@@ -107,6 +121,7 @@ class Deltas:
             _write_hours(conn, self._sums)
         if self._steps:
             durations.add(conn, self._steps)
+        _ADD_WAITING.run(conn, [(*sums, lane_id) for lane_id, sums in sorted(self._lanes.items()) if any(sums)])
 
 
 _Sums = Mapping[tuple[str, str, int, int], list[float]]

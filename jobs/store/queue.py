@@ -55,6 +55,7 @@ def append(tx: Tx, checked: Checked, now: float) -> tuple[int, Submitted]:
     _APPEND.run(tx.conn, [(job_id, *same, text, *last) for job_id, text in enumerate(checked.inputs, first)])
     tx.deltas.new_batch(checked.job_type, checked.batch, checked.tag)
     tx.deltas.add(checked.job_type, checked.batch, Status.WAITING, now, count)
+    tx.deltas.wait(lane, backing_off=False, jobs=count)
     return lane, Submitted(first, count, cursor)
 
 
@@ -127,21 +128,11 @@ _HEAD = Query(
 )
 
 
-_LANES = select(_L.id, _L.job_type, _L.tag, _L.avoid).where(_L.id.in_(bindparam("ids", expanding=True)))
-_READY = select(func.count()).select_from(
-    select(literal_column("1"))
-    .select_from(schema.jobs)
-    .where(_J.queued_lane == bindparam("lane"))
-    .limit(bindparam("most", type_=Integer))
-    .subquery()
+_WAITING = Query(
+    select(_L.id, _L.job_type, _L.tag, _L.avoid, _L.ready, _L.backing_off)
+    .where((_L.ready != 0) | (_L.backing_off != 0))
+    .order_by(_L.id)
 )
-_SOME_BACKING = (
-    select(_J.lane_id)
-    .where(_J.status == int(Status.WAITING), _J.due_at.is_not(None))
-    .limit(bindparam("most", type_=Integer))
-    .subquery()
-)
-_BACKING_LANES = select(_SOME_BACKING.c.lane_id, func.count()).group_by(_SOME_BACKING.c.lane_id)
 
 
 def lanes(conn: Connection) -> list[Lane]:
@@ -154,24 +145,12 @@ def head(conn: Connection, lane_id: int, limit: int) -> list[Candidate]:
     return [Candidate(*row) for row in _HEAD.rows(conn, lane_id, limit)]
 
 
-def waiting(conn: Connection, limit: int) -> list[tuple[Lane, int, int]]:
-    """(lane, jobs that can be claimed, jobs that back off) of all lanes where some wait; counted up to ``limit``."""
-    backing_off: dict[int, int] = {row[0]: row[1] for row in conn.execute(_BACKING_LANES, {"most": limit})}
-    ready = {lane.lane_id: lane for lane in lanes(conn)}
-    others = [lane_id for lane_id in backing_off if lane_id not in ready]
-    named = [Lane(*row[:3], _avoid(row[3])) for some in in_lists(others) for row in conn.execute(_LANES, {"ids": some})]
+def waiting(conn: Connection) -> list[tuple[Lane, int, int]]:
+    """(lane, jobs that can be claimed, jobs that back off) of all lanes where some wait; from what is kept of each."""
     return [
-        (
-            lane,
-            _count_ready(conn, lane.lane_id, limit) if lane.lane_id in ready else 0,
-            backing_off.get(lane.lane_id, 0),
-        )
-        for lane in (*ready.values(), *named)
+        (Lane(lane_id, job_type, tag, _avoid(avoid)), ready, backing_off)
+        for lane_id, job_type, tag, avoid, ready, backing_off in _WAITING.rows(conn)
     ]
-
-
-def _count_ready(conn: Connection, lane_id: int, limit: int) -> int:
-    return conn.execute(_READY, {"lane": lane_id, "most": limit}).scalar_one()
 
 
 # --------------------------------------------------------------------------------------------------------- back-offs
@@ -180,7 +159,9 @@ _BACKING_OFF = (_J.status == int(Status.WAITING)) & _J.due_at.is_not(None)
 _OVER = _BACKING_OFF & (_J.due_at <= bindparam("now"))
 _ANY_DUE = select(exists(select(literal_column("1")).select_from(schema.jobs).where(_OVER)))
 _NEXT_DUE = select(func.min(_J.due_at)).where(_BACKING_OFF)
-_DUE_LANES = select(_J.lane_id, func.min(_J.rank), func.count()).where(_OVER).group_by(_J.lane_id)
+#: Locked, so that those counted are those released.
+_DUE = select(_J.lane_id, _J.rank).where(_OVER).with_for_update().subquery()
+_DUE_LANES = select(_DUE.c.lane_id, func.min(_DUE.c.rank), func.count()).group_by(_DUE.c.lane_id)
 _RELEASE = update(schema.jobs).where(_OVER).values(queued_lane=_J.lane_id, due_at=null())
 
 
@@ -200,6 +181,9 @@ def release_due(tx: Tx, now: float) -> tuple[dict[int, int], int]:
     rows = tx.conn.execute(_DUE_LANES, {"now": now}).all()
     if rows:
         tx.conn.execute(_RELEASE, {"now": now})
+    for lane_id, _, count in rows:
+        tx.deltas.wait(lane_id, backing_off=True, jobs=-count)
+        tx.deltas.wait(lane_id, backing_off=False, jobs=count)
     return {row[0]: -row[1] for row in rows}, sum(row[2] for row in rows)
 
 
@@ -209,7 +193,7 @@ def release_due(tx: Tx, now: float) -> tuple[dict[int, int], int]:
 _CAN_BE_CLAIMED = (schema.unindexed(_J.status) == int(Status.WAITING)) & schema.unindexed(_J.queued_lane).is_not(None)
 _CLAIMABLE = ByIds(
     lambda among: (
-        select(_J.id, _J.attempt, _J.job_type, _J.batch, _J.limit_count, _J.input, _J.updated_at)
+        select(_J.id, _J.attempt, _J.job_type, _J.batch, _J.limit_count, _J.input, _J.updated_at, _J.lane_id)
         .where(among(_J.id), _CAN_BE_CLAIMED)
         .with_for_update()
     )
@@ -251,14 +235,16 @@ def claim(tx: Tx, picks: Sequence[Pick], now: float) -> list[Claimed]:
     _count_claims(tx, rows, now)
     return [
         Claimed(job_id, attempt + 1, *wishes[job_id], job_type, text, limit_count)
-        for job_id, attempt, job_type, _, limit_count, text, _ in rows
+        for job_id, attempt, job_type, _, limit_count, text, _, _ in rows
     ]
 
 
 def _count_claims(tx: Tx, rows: Iterable[Values], now: float) -> None:
-    for (job_type, batch, hour), count in Counter((row[2], row[3], int(row[6]) // HOUR_S) for row in rows).items():
+    kinds = Counter((row[2], row[3], int(row[6]) // HOUR_S, row[7]) for row in rows)
+    for (job_type, batch, hour, lane_id), count in kinds.items():
         tx.deltas.add(job_type, batch, Status.WAITING, hour * HOUR_S, -count)
         tx.deltas.add(job_type, batch, Status.RUNNING, now, count)
+        tx.deltas.wait(lane_id, backing_off=False, jobs=-count)
 
 
 _OPEN = ByIds(

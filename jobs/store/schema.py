@@ -145,6 +145,9 @@ lanes = Table(
     # JSON list of machines that its jobs must not go to, and the digest of that list; both empty for none.
     Column("avoid", Body, nullable=False),
     Column("avoid_sha256", String(64), nullable=False, server_default=""),
+    # Its waiting jobs, kept and not counted: those that can be claimed, and those that back off.
+    Column("ready", BigInteger, nullable=False, server_default="0"),
+    Column("backing_off", BigInteger, nullable=False, server_default="0"),
 )
 Index("lanes_of", lanes.c.job_type, lanes.c.tag, lanes.c.avoid_sha256, unique=True)
 

@@ -316,6 +316,12 @@ class Steps(RuleBasedStateMachine):
         assert {row[:3]: list(row[3:]) for row in kept} == hours
 
     @invariant()
+    def lanes_say_how_many_wait_in_them(self) -> None:
+        waits = Counter(self.room.sql("SELECT lane_id, queued_lane IS NOT NULL FROM jobs WHERE status = 0"))
+        for lane, ready, backing_off in self.room.sql("SELECT id, ready, backing_off FROM lanes"):
+            assert (ready, backing_off) == (waits[lane, True], waits[lane, False])
+
+    @invariant()
     def each_attempt_keeps_its_first_result_and_the_stream_has_each_finished_job_once(self) -> None:
         rows = self.room.service.results(0).rows
         terminal = [job for job, life in self.lives.items() if life.status in TERMINAL]

@@ -97,13 +97,16 @@ def test_the_migrations_count_the_jobs_there_are(kind: str, tmp_path: Path, data
             assert (summary.batch, summary.tag, summary.begin_at, summary.updated_at) == ("b", "gpu", 3600.0, 72010.0)
             assert summary.jobs == {Status.WAITING: 2, Status.DONE: 1}
             assert hours(room) == {(-19, Status.WAITING): (2, 0, 0), (0, Status.DONE): (1, 6, 0.5)}
+            assert [(row.tag, row.ready, row.backing_off) for row in room.service.waiting_lanes()] == [("gpu", 1, 1)]
+            room.service.due(room.clock())
+            assert [(row.tag, row.ready, row.backing_off) for row in room.service.waiting_lanes()] == [("gpu", 2, 0)]
             room.job_type("crawl")
             assert [one.job_id for one in room.claim(1, 2)] == [1, 2]
             assert room.submit(1) == [4]
 
 
 def _at_first(database: Database) -> None:
-    """A database as the first release left it, with three jobs of which one is done."""
+    """A database as the first release left it, with three jobs of which one is done and one backs off."""
     engine = engines.for_writing(address.parse(database.url))
     with engine.connect() as conn, conn.begin():
         migrate._run(conn, "0001")
@@ -118,6 +121,7 @@ def _at_first(database: Database) -> None:
         f"3, {same}, 3602, 72010, 3, NULL, 1, 1, 1, 6, 0.5",
     ):
         database.sql(f"INSERT INTO jobs ({_quoted(database, names)}) VALUES ({row})")  # noqa: S608  (ours)
+    database.sql("UPDATE jobs SET queued_lane = NULL, due_at = 7200 WHERE id = 2")
     database.sql("INSERT INTO lanes (id, job_type, tag) VALUES (1, 'crawl', 'gpu')")
     for name, upto in (("job", 4), ("lane", 2), ("done", 2)):
         database.sql("UPDATE sequences SET next = ? WHERE name = ?", (upto, name))

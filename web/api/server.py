@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 from flask import Blueprint, Response
 from pydantic import Field
 
-from jobs.model import WAITING_LIMIT
 from jobs.spends import NONE, Percentiles
 from web import gate
 from web.accounts import Scope, needs
@@ -112,7 +111,7 @@ def waiting() -> Response:
         }
         for row in service().waiting_lanes()
     ]
-    return answer({"waiting": rows, "limit": WAITING_LIMIT})
+    return answer({"waiting": rows})
 
 
 @blueprint.get("/me")

@@ -495,7 +495,7 @@ class History(Shape):
 
 
 class WaitingRow(Shape):
-    """Jobs that wait for the same; numbers are counted up to the limit."""
+    """Jobs that wait for the same."""
 
     job_type: str
     tag: str
@@ -510,7 +510,6 @@ class Waiting(Shape):
     """What waits and what for."""
 
     waiting: list[WaitingRow]
-    limit: int
 
 
 class Me(Open):
