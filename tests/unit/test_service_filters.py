@@ -6,7 +6,7 @@ from jobs import filters
 from jobs.errors import InvalidInput
 from jobs.model import Action, Choice, JobFilter, Sort
 from jobs.status import Status
-from jobs.store import browse, schema
+from jobs.store import browse
 from tests.support.store_kit import a_room, failed, ok
 
 NOW = 1_800_000_000.0
@@ -193,20 +193,44 @@ def test_sorted_pages_follow_each_other_and_leave_nobody_out(room, order, size):
     assert seen == expected
 
 
+@pytest.mark.parametrize("order", [Sort.ID_DOWN, Sort("id")])
+def test_pages_of_what_runs_and_of_what_is_done_follow_each_other(room, order):
+    jobs = room.submit(9)
+    room.claim(*jobs[2:8])
+    room.report(*[("end", job, 1, ok()) for job in jobs[4:6]])
+    for word in ("running", "done"):
+        chosen = filters.parse({"status": word})
+        whole = [job.job_id for job in room.service.jobs(chosen, 100, None, order).jobs]
+        status = filters.STATUS_WORDS[word]
+        expected = [row[0] for row in room.sql("SELECT id FROM jobs WHERE status = ? ORDER BY id", [int(status)])]
+        assert whole == (expected[::-1] if order.down else expected)
+        seen, after = [], None
+        while (page := room.service.jobs(chosen, 1, after, order)).jobs:
+            seen += [job.job_id for job in page.jobs]
+            after = page.after
+        assert seen == whole
+
+
 # The plans of a database with few rows say nothing: what matters is that each condition may use the index it has.
 @pytest.mark.parametrize(
     ("asked", "index"),
     [
         ({"batch": "b1"}, "jobs_batch"),
         ({"status": "failed"}, "jobs_failed"),
+        ({"status": "running"}, "jobs_open"),
+        ({"status": "running", "machine_id": "m1,m2"}, "jobs_open"),
+        ({"status": "returning", "tag": "gpu"}, "jobs_worked"),
+        ({"status": "done"}, "jobs_worked"),
+        ({"status": "done", "batch": "b1"}, "jobs_batch"),
         ({"q": "b1"}, "jobs_batch"),
         ({"q": "17"}, "PRIMARY KEY"),
         ({"q": "0123456789abcdef"}, "jobs_fingerprint"),
     ],
 )
 def test_conditions_use_their_indexes(room, asked, index):
-    query = browse._filtered(browse._JOB, filters.parse(asked)).order_by(schema.jobs.c.id.desc()).limit(50)
+    chosen = filters.parse(asked)
     with room.store.read() as conn:
+        query = browse._filtered(browse._JOB, chosen).order_by(browse._number(conn, chosen).desc()).limit(50)
         compiled = query.compile(dialect=conn.dialect, compile_kwargs={"render_postcompile": True})
         values = tuple(compiled.params[name] for name in compiled.positiontup)
         plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]

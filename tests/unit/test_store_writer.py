@@ -181,7 +181,9 @@ def test_a_closed_store_refuses_and_its_thread_is_gone(room: Room) -> None:
 
 def test_the_migrations_make_what_the_statements_expect(room: Room) -> None:
     with room.store.read() as conn:
-        assert compare_metadata(MigrationContext.configure(conn), schema.metadata) == []
+        partial_only = {"jobs_worked"} if conn.dialect.name == "mysql" else set()
+        opts = {"include_object": lambda _thing, name, *_: name not in partial_only}
+        assert compare_metadata(MigrationContext.configure(conn, opts=opts), schema.metadata) == []
         assert migrate.revision(conn) == migrate.HEAD
     newest = max(path.name for path in (migrate.SCRIPTS / "versions").glob("[0-9]*.py"))
     assert newest.startswith(f"{migrate.HEAD}_")
