@@ -9,26 +9,27 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from . import inputs
-from .errors import Busy, MultiJobError, NotFound, Unreachable
-from .future import FunctionFuture
+from .course import Course
+from .errors import MultiJobError, NotFound
+from .future import Awaited, Call
 from .jobset import JobSet
-from .outbox import Course, Order, Outbox
+from .outbox import Order, Outbox
 from .results import PAGE_SIZE, PAUSE_S, WAIT_S
+from .retrying import persist
 from .stream import End
 from .values import Result
 
 if TYPE_CHECKING:
     from .client import Client
 
-#: Between tries while the server is away; the client itself has tried for ``retry_s`` each time.
-AWAY_PAUSE_S = 1.0
-
-T = TypeVar("T")
+#: While so many jobs are out, results are asked for again after this time.
+MUCH_JOBS = 32
+REST_S = 0.03
 
 
 class Exchange:
@@ -60,9 +61,32 @@ class Exchange:
             self._outbox.put(orders)
 
     def add_course(self, course: Course) -> None:
-        """Send a map's first calls as soon as possible, the others as those advise. Raises RuntimeError once closed."""
+        """Send a map's calls as they are added, the first at once. Raises RuntimeError once closed."""
         with self._adding():
             self._outbox.put_course(course)
+
+    def add_call(self, course: Course, call: Call) -> None:
+        """Another call of a map. Raises RuntimeError once closed."""
+        with self._changed:
+            self._check_open()
+            if course.add(call, time.monotonic()):
+                self._changed.notify_all()
+
+    def close_course(self, course: Course) -> None:
+        """That map has no more calls."""
+        with self._changed:
+            course.close()
+            self._changed.notify_all()
+
+    def let_send(self, limit_s: float) -> None:
+        """Wait until nothing is on its way to the server that could be sent now."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._sending and not self._outbox.is_due(time.monotonic()), limit_s)
+
+    def wait_for(self, call: Call, limit_s: float | None) -> bool:
+        """Wait until something came of a call; whether it did in time."""
+        with self._changed:
+            return self._changed.wait_for(call.done, limit_s)
 
     @property
     def closed(self) -> bool:
@@ -82,11 +106,13 @@ class Exchange:
                 thread.join()
 
     def flush(self, limit_s: float) -> None:
-        """Wait until everything has been sent."""
+        """Wait until everything has been sent, which holds nothing back."""
         with self._changed:
+            self._outbox.hurry()
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._outbox and not self._sending, limit_s)
 
-    def withdraw(self, futures: Iterable[FunctionFuture], *, running: bool = False) -> bool:
+    def withdraw(self, futures: Iterable[Awaited], *, running: bool = False) -> bool:
         """Let their jobs not run, or (``running``) not run on; whether any was stopped by this.
 
         What has not been sent is taken back at once; the others are cancelled when the server says that they ended.
@@ -101,29 +127,37 @@ class Exchange:
         stopped = self._kill(sent, running=running)
         if stopped and len(sent) == 1:
             for _, order in self._taken(set(sent)):
-                for future in order.futures:
-                    future.cancelled_by_us()
+                order.cancelled_by_us()
+        self._wake()
         return stopped or bool(back)
 
     @contextmanager
     def _adding(self) -> Iterator[None]:
         with self._changed:
-            if self._closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._check_open()
             yield
             if not self._threads:
                 self._start()
             self._changed.notify_all()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def _wake(self) -> None:
+        """Something came of somebody's call."""
+        with self._changed:
+            self._changed.notify_all()
+
     # ------------------------------------------------------------------------------------------------- withdrawing
 
-    def _take_back(self, wanted: set[FunctionFuture]) -> set[FunctionFuture]:
+    def _take_back(self, wanted: set[Awaited]) -> set[Awaited]:
         with self._changed:
             back = self._outbox.take_back(wanted)
             self._changed.notify_all()
         return back
 
-    def _sent_of(self, wanted: set[FunctionFuture]) -> dict[int, Order]:
+    def _sent_of(self, wanted: set[Awaited]) -> dict[int, Order]:
         """Jobs nobody else waits for, by their ids, once the request that is on its way has been answered."""
         with self._changed:
             self._changed.wait_for(lambda: all(wanted.isdisjoint(order.futures) for order in self._sending))
@@ -173,15 +207,12 @@ class Exchange:
         options = {**self._client._options, "batch": self._batch, "job_type": orders[0].job_type}  # noqa: SLF001
         [body] = inputs.bodies(options, [order.item for order in orders], len(orders))
         key = uuid.uuid4().hex
-        stored = self._persist(lambda: self._client._post_jobs(body, key))  # noqa: SLF001 - a part of the client
+        stored = persist(lambda: self._client._post_jobs(body, key), self._patience_s)  # noqa: SLF001 - a part of the client
         self._sent(orders, stored["first_id"], stored["cursor"])
 
     def _sent(self, orders: Sequence[Order], first_id: int, cursor: int) -> None:
         with self._changed:
-            for job_id, order in enumerate(orders, first_id):
-                for future in order.futures:
-                    future.job_id = job_id
-                self._out[job_id] = order.sent()
+            self._out.update((job_id, order.sent(job_id)) for job_id, order in enumerate(orders, first_id))
             early = [row for job_id, row in self._early.items() if job_id in self._out]
             self._early.clear()
             self._cursor = cursor if self._cursor is None else self._cursor
@@ -195,18 +226,26 @@ class Exchange:
         with self._changed:
             self._sending = ()
             self._changed.notify_all()
-        for future in (future for order in orders for future in order.futures):
-            future.failed_with(error)
+        for order in orders:
+            order.failed_with(error)
+        self._wake()
 
     # ---------------------------------------------------------------------------------------------------- reading
 
     def _read_all(self) -> None:
         while self._wait_for_some():
             self._read_or_tell()
+            self._rest()
+
+    def _rest(self) -> None:
+        """While much is out and nothing hangs on it, a page a moment: each costs a question, whatever it brings."""
+        with self._changed:
+            if not self._outbox.is_learning:
+                self._changed.wait_for(lambda: len(self._out) < MUCH_JOBS or self._outbox.is_learning, REST_S)
 
     def _read_or_tell(self) -> None:
         try:
-            self._persist(self._read_page)
+            persist(self._read_page, self._patience_s)
         except BaseException as error:  # noqa: BLE001 - whoever waits has to be told
             self._give_up(error)
 
@@ -240,8 +279,8 @@ class Exchange:
         self._settle(list(self._client.results(wanted, wait=False)))
         there = {job.id for job in self._client.jobs(ids=wanted, size=1000)}
         for job_id, order in self._taken(set(wanted) - there):
-            for future in order.futures:
-                future.failed_with(NotFound(f"job {job_id} was deleted before its result was read"))
+            order.failed_with(NotFound(f"job {job_id} was deleted before its result was read"))
+        self._wake()
 
     def _settle(self, rows: Sequence[Result]) -> None:
         """Hand finished jobs to those who wait; keep what may belong to a request that has not been answered yet."""
@@ -276,20 +315,5 @@ class Exchange:
         with self._changed:
             job_ids = set(self._out)
         for _, order in self._taken(job_ids):
-            for future in order.futures:
-                future.failed_with(error)
-
-    # ------------------------------------------------------------------------------------------------------- both
-
-    def _persist(self, act: Callable[[], T]) -> T:
-        """Do it, again and again while the server is away, for ``patience_s``."""
-        give_up_at: float | None = None
-        while True:
-            try:
-                return act()
-            except (Unreachable, Busy):
-                now = time.monotonic()
-                give_up_at = give_up_at or now + self._patience_s
-                if now >= give_up_at:
-                    raise
-            time.sleep(AWAY_PAUSE_S)
+            order.failed_with(error)
+        self._wake()

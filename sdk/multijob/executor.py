@@ -8,20 +8,24 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from . import payload
 from .client import Client
+from .course import Course
 from .exchange import Exchange
-from .future import FunctionFuture
-from .outbox import Call, Course, Order, fewest_jobs
+from .future import Awaited, Call, FunctionFuture
+from .grouping import TRIAL_CALLS, fewest_jobs
+from .outbox import Order
 from .payload import Function
 from .pickling import ByValue
-from .values import Input
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+#: So long the first calls of a map may take to be sent before its other arguments are read: both want the interpreter.
+_LET_SEND_S = 0.05
 #: When the process ends, what was submitted and is not sent yet may take so long.
 _FLUSH_S = 30.0
 _exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
@@ -58,7 +62,7 @@ class Executor(concurrent.futures.Executor):
         )
         self._exchange = Exchange(self._client, self.batch, patience_s)
         #: Weakly held, so that futures nobody keeps do not pile up here.
-        self._futures: weakref.WeakSet[FunctionFuture] = weakref.WeakSet()
+        self._futures: weakref.WeakSet[Awaited] = weakref.WeakSet()
         _exchanges.add(self._exchange)
         # Nobody can submit any more once it is forgotten: then the threads may end.
         weakref.finalize(self, self._exchange.close).atexit = False
@@ -68,7 +72,10 @@ class Executor(concurrent.futures.Executor):
         self._check_open()
         sent = payload.function(fn, self._by_value)
         item = payload.one_call(sent.head(retried=self._client.retries(None)), args, kwargs, self._by_value)
-        return self._order(self._client.function_type(), [item])[0]
+        future = FunctionFuture(self._client, self._exchange)
+        self._exchange.add([Order(self._client.function_type(), item, [future])])
+        self._futures.add(future)
+        return future
 
     def map(
         self,
@@ -80,19 +87,22 @@ class Executor(concurrent.futures.Executor):
         """Like the built-in ``map``, ``chunksize`` calls a job; raises TimeoutError ``timeout`` seconds from now.
 
         Without a chunksize: one call a job, until the first of many turn out to take milliseconds; then as many of the
-        others as take 20 ms share a job, and are made again together where their machine was lost. With a
-        ``limit_count`` they never do.
+        others as take 50 ms share a job, and are made again together where their machine was lost. With a
+        ``limit_count`` they never do. The first are sent while the iterables are still being read; where one of those
+        raises, calls that have not begun are cancelled.
         """
         end_at = None if timeout is None else timeout + time.monotonic()
         self._check_open()
         sent = payload.function(fn, self._by_value)
         if chunksize is None and not self._client.says_how_often():
-            calls = [payload.arguments(args, self._by_value) for args in zip(*iterables)]
-            return self._answers(self._course(sent, calls), end_at, listed=False)
+            return self._answers(self._course(sent, iterables), end_at, listed=False)
         pieces = list(payload.pieces(zip(*iterables), 1 if chunksize is None else chunksize))
         job_type, head = self._prepared(sent, len(pieces))
-        items = [payload.many_calls(head, piece, self._by_value) for piece in pieces]
-        return self._answers(self._order(job_type, items), end_at, listed=True)
+        calls = [Call() for _ in pieces]
+        items = (payload.many_calls(head, piece, self._by_value) for piece in pieces)
+        self._exchange.add([Order(job_type, item, [call]) for item, call in zip(items, calls)])
+        self._futures.update(calls)
+        return self._answers(calls, end_at, listed=True)
 
     def cancel(self, futures: Iterable[FunctionFuture] | None = None, *, running: bool = False) -> None:
         """Let these calls (all) not begin, in one request; ``running``: kill also what runs of them."""
@@ -124,44 +134,55 @@ class Executor(concurrent.futures.Executor):
         job_type = self._client.function_type(sent.data if apart else b"")
         return job_type, sent.head(apart=apart, retried=self._client.retries(None))
 
-    def _order(self, job_type: str, items: Iterable[Input]) -> list[FunctionFuture]:
-        orders = [Order(job_type, item, [self._future()]) for item in items]
-        self._exchange.add(orders)
-        return self._kept([order.futures[0] for order in orders])
+    def _course(self, sent: Function, iterables: Sequence[Iterable[Any]]) -> list[Call]:
+        """A call for each of the arguments, sent while they are read."""
+        job_type, head = self._prepared(sent, fewest_jobs(_about_how_many(iterables)))
+        room_bytes = payload.room_in_group(head)
+        course = Course(job_type, head)
+        self._exchange.add_course(course)
+        calls: list[Call] = []
+        try:
+            for args in zip(*iterables):
+                call = Call(payload.arguments(args, self._by_value))
+                if len(call.data) > room_bytes:
+                    payload.check_group(head, call.data)
+                self._exchange.add_call(course, call)
+                calls.append(call)
+                if len(calls) == TRIAL_CALLS:
+                    self._exchange.let_send(_LET_SEND_S)
+        except BaseException:
+            self._exchange.withdraw(calls)
+            raise
+        finally:
+            self._exchange.close_course(course)
+            self._futures.update(calls)
+        return calls
 
-    def _course(self, sent: Function, calls: Sequence[bytes]) -> list[FunctionFuture]:
-        futures = [self._future() for _ in calls]
-        if futures:
-            job_type, head = self._prepared(sent, fewest_jobs(len(calls)))
-            payload.check_group(head, max(calls, key=len))
-            self._exchange.add_course(Course(job_type, head, map(Call, futures, calls)))
-        return self._kept(futures)
-
-    def _future(self) -> FunctionFuture:
-        return FunctionFuture(self._client, self._exchange)
-
-    def _kept(self, futures: list[FunctionFuture]) -> list[FunctionFuture]:
-        self._futures.update(futures)
-        return futures
-
-    def _answers(self, futures: list[FunctionFuture], end_at: float | None, *, listed: bool) -> Iterator[Any]:
-        """What the futures answer (lists of it), in order; the rest is cancelled after a failure, or where unwanted."""
-        futures.reverse()
+    def _answers(self, calls: list[Call], end_at: float | None, *, listed: bool) -> Iterator[Any]:
+        """What the calls answer (lists of it), in order; the rest is cancelled after a failure, or where unwanted."""
+        calls.reverse()
         exchange = self._exchange
 
         def answers() -> Iterator[Any]:
             try:
-                while futures:
-                    left_s = None if end_at is None else end_at - time.monotonic()
-                    answered = futures[-1].result(left_s)
-                    futures.pop()
+                while calls:
+                    if not calls[-1].done():
+                        left_s = None if end_at is None else end_at - time.monotonic()
+                        if not exchange.wait_for(calls[-1], left_s):
+                            raise concurrent.futures.TimeoutError
+                    answered = calls.pop().take()
                     answered = answered[::-1] if listed else [answered]
                     while answered:  # and keep nothing of what was handed out
                         yield answered.pop()
             finally:
-                exchange.withdraw(futures)
+                exchange.withdraw(calls)
 
         return answers()
+
+
+def _about_how_many(iterables: Sequence[Iterable[Any]]) -> int:
+    """How many calls they make, as far as they say."""
+    return min((length_hint(each, payload.UNKNOWN_JOBS) for each in iterables), default=0)
 
 
 def _send_what_waits() -> None:

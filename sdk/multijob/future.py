@@ -1,10 +1,10 @@
-"""A future of a function call that runs as a job: the standard library's, and the job's id besides."""
+"""Who waits for what a function call answers: a future, the standard library's; or a map, for each of its calls."""
 
 from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from . import payload, pickling
 from .values import FINAL, Result
@@ -80,3 +80,69 @@ class FunctionFuture(concurrent.futures.Future[Any]):
             self.set_exception(error)
         else:
             self.set_result(answered)
+
+
+_NOTHING = concurrent.futures.InvalidStateError("nothing has come of it yet")
+#: Nothing is kept of what was taken.
+_HANDED_OUT = concurrent.futures.InvalidStateError("it was handed out already")
+
+
+class Call:
+    """A call of a map, and its arguments, pickled, for as long as they may have to be sent.
+
+    A map makes many and hands out none, so it is no future: a tenth of the cost. Settled once, as a FunctionFuture is;
+    what came of it is unpickled when it is taken. The exchange wakes those who wait for it.
+    """
+
+    __slots__ = ("__weakref__", "_came", "data", "job_id", "withdrawn")
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+        self.job_id: int | None = None
+        self.withdrawn = False
+        #: An answer (pickled), the row of a job, or an exception.
+        self._came: bytes | Result | BaseException = _NOTHING
+
+    def done(self) -> bool:
+        """Whether something came of it."""
+        return self._came is not _NOTHING
+
+    def take(self) -> Any:
+        """What it answered, or raise what it raised; once, when it is done."""
+        came, self._came = self._came, _HANDED_OUT
+        if isinstance(came, bytes):
+            return pickling.loads(came)
+        if isinstance(came, BaseException):
+            raise came
+        return payload.answer_of(came)
+
+    def cancelled_by_us(self) -> None:
+        """It will not be made."""
+        self._settled(concurrent.futures.CancelledError())
+
+    def finished(self, row: Result) -> None:
+        """Its job has ended."""
+        killed = self.withdrawn and row.reason == "killed"
+        self._settled(concurrent.futures.CancelledError() if killed else row)
+
+    def answered(self, pickled: bytes) -> None:
+        """It has been made, and this came of it."""
+        self._settled(pickled)
+
+    def dropped(self) -> bool:
+        """Whether nobody wants it to be made any more; it is cancelled then."""
+        if self.withdrawn:
+            self.cancelled_by_us()
+        return self.done()
+
+    def failed_with(self, error: BaseException) -> None:
+        """Its job could not be sent, or cannot be followed."""
+        self._settled(error)
+
+    def _settled(self, came: bytes | Result | BaseException) -> None:
+        if self._came is _NOTHING:
+            self._came = came
+
+
+#: Whoever waits for a job, or for a call of it.
+Awaited = Union[FunctionFuture, Call]

@@ -2,11 +2,13 @@
 
 The input is ``{name, python, retried, function, call | calls | group}``: the name is for people, function and the last
 three are pickles. The result is ``{shown | type, pickle}``, of a failure ``{type, raised}``; of a group, which may end
-before its last call, ``{shown | type, pickles, took_s}`` and ``{type, raised, pickles}``.
+before its last call, ``{shown | type, pickles, took_s}`` and ``{type, raised, pickles}``, or ``dense_pickles`` for what
+is long.
 """
 
 from __future__ import annotations
 
+import base64
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -84,8 +86,13 @@ def group(head: Mapping[str, Any], calls: list[bytes]) -> Input:
     return _checked({**head, "group": pickling.text_of(pickle.dumps(calls), "arguments")})
 
 
+def room_in_group(head: Mapping[str, Any]) -> int:
+    """A call of no more bytes can certainly be sent; of others ``check_group`` says so."""
+    return pickling.PAYLOAD_LIMIT_BYTES - len(head.get("function", "")) - 100
+
+
 def check_group(head: Mapping[str, Any], call: bytes) -> None:
-    """Refuse the longest call now that could not be sent later. Raises Invalid."""
+    """Refuse a call now that could not be sent later. Raises Invalid."""
     group(head, [call])
 
 
@@ -133,7 +140,9 @@ def answers_of(result: Result, calls: int) -> Told | None:
     """What a group of so many calls told before it ended, well or not; None where it could not."""
     told = result.result if isinstance(result.result, dict) else {}
     try:
-        answers, took_s = pickling.loads(told["pickles"]), float(told.get("took_s", 0.0))
+        dense = told.get("dense_pickles")
+        answers = pickling.loads(told["pickles"] if dense is None else base64.b85decode(dense))
+        took_s = float(told.get("took_s", 0.0))
     except Exception:  # noqa: BLE001 - it was cleared, or is not what our part there makes
         return None
     if not isinstance(answers, list) or len(answers) > calls or not all(isinstance(each, bytes) for each in answers):

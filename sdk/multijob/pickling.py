@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import importlib
+import io
 import pickle
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any, Union
 
@@ -36,6 +37,8 @@ def python() -> str:
 
 def dumps(value: Any, what: str, by_value: ByValue = ()) -> bytes:
     """The pickle of a value; ``what`` names it in errors. Raises Invalid, NotInstalled."""
+    with suppress(_NeedsMore):
+        return _plainly(value)
     cloudpickle = _cloudpickle()
     try:
         with _sent_along(cloudpickle, by_value):
@@ -44,6 +47,26 @@ def dumps(value: Any, what: str, by_value: ByValue = ()) -> bytes:
         remedy = "make it inside the function instead: connections, locks and open files cannot travel"
         raise Invalid(f"cannot be pickled: {error}", field=what, remedy=remedy) from error
     return data
+
+
+class _NeedsMore(Exception):
+    """It is not only numbers, texts and lists of them."""
+
+
+class _Plain(pickle.Pickler):
+    """What pickles the same by itself as by cloudpickle, at a fraction of the cost."""
+
+    def reducer_override(self, value: object) -> Any:  # noqa: ARG002 - whatever it is
+        raise _NeedsMore
+
+
+def _plainly(value: Any) -> bytes:
+    into = io.BytesIO()
+    try:
+        _Plain(into, pickle.HIGHEST_PROTOCOL).dump(value)
+    except RecursionError:
+        raise _NeedsMore from None  # cloudpickle says what is wrong with it
+    return into.getvalue()
 
 
 def text_of(data: bytes, what: str, limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> str:

@@ -1,15 +1,24 @@
-"""Whether a call that failed is made again, and after which pause. Decides; ``http`` sleeps and asks."""
+"""Whether a call that failed is made again, and after which pause. Decides, for ``http``, which sleeps and asks.
+
+``persist`` does both, for whoever is more patient than that.
+"""
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from .errors import Busy, Unreachable
+
+T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.2
 #: Longest pause between two tries of one call.
 PAUSE_LIMIT_S = 5.0
+#: Between tries of ``persist``; the client itself has tried for ``retry_s`` each time.
+AWAY_PAUSE_S = 1.0
 
 
 class Patience:
@@ -37,3 +46,17 @@ def _certainly_not_done(error: Unreachable | Busy) -> bool:
     if isinstance(error, Busy):
         return error.status == 429  # turned away at the door; a 503 may come from the middle of the work
     return not error.arrived
+
+
+def persist(act: Callable[[], T], patience_s: float) -> T:
+    """Do it, again and again while the server is away, for so long."""
+    give_up_at: float | None = None
+    while True:
+        try:
+            return act()
+        except (Unreachable, Busy):
+            now = time.monotonic()
+            give_up_at = give_up_at or now + patience_s
+            if now >= give_up_at:
+                raise
+        time.sleep(AWAY_PAUSE_S)

@@ -19,7 +19,7 @@ import joblib
 import pytest
 
 from multijob import Client, Executor, Invalid, JobFailed, NotAllowed, NotFound, Result, register_joblib
-from multijob.outbox import FIRST_CALLS
+from multijob.grouping import TRIAL_CALLS
 from tests.support import standard_executor, wait
 from tests.support.server import RunningServer
 
@@ -237,7 +237,7 @@ def test_short_calls_share_jobs(client: Client) -> None:
         assert list(executor.map(neg, range(SHORT))) == [-n for n in range(SHORT)]
     rows = jobs_of(client, executor)
     assert sum(row.count or 0 for row in rows) == SHORT
-    assert FIRST_CALLS < len(rows) < SHORT
+    assert TRIAL_CALLS < len(rows) < SHORT
 
 
 @pytest.mark.parametrize("asked", [{"limit_count": 0}, {"limit_count": 2}, {}], ids=["never", "twice", "chunksize"])
@@ -284,6 +284,87 @@ def test_calls_that_become_slow_do_not_wait_for_each_other(client: Client, tmp_p
         assert list(executor.map(call, range(1040))) == list(range(1040))
     assert sorted(map(int, made.read_text().split())) == list(range(1040))
     assert all(sum(number >= 1000 for number in row.result["shown"]) <= 1 for row in jobs_of(client, executor))
+
+
+def test_calls_are_made_while_their_arguments_are_read(client: Client, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.touch()
+
+    def items() -> Iterator[int]:
+        yield from range(3)
+        wait.until(lambda: len(made.read_text()) >= 3, what="the calls before", timeout_s=60)
+        yield 3
+
+    def call(number: int) -> int:
+        with open(made, "a") as file:  # noqa: PTH123 - in one write
+            file.write("x")
+        return -number
+
+    with Executor(client) as executor:
+        assert list(executor.map(call, items())) == [0, -1, -2, -3]
+
+
+def test_an_iterable_that_fails_takes_back_what_has_not_begun(client: Client) -> None:
+    def items() -> Iterator[int]:
+        yield from range(3000)
+        raise KeyError("no more")
+
+    with Executor(client) as executor:
+        with pytest.raises(KeyError, match="no more"):
+            executor.map(neg, items())
+        with pytest.raises(Invalid, match="cannot be pickled"):
+            executor.map(neg, [1, (n for n in range(3))])
+        with pytest.raises(Invalid, match="has 12,000,"):
+            executor.map(len, [b"", b"x" * 12_000_000])
+    assert all(row.ok or row.reason == "killed" for row in jobs_of(client, executor))
+
+
+def test_a_few_long_calls_among_short_ones_hold_up_nothing(client: Client) -> None:
+    """Four slots, three calls of four seconds: they run at the same time, and each call is made once."""
+    long = (1000, 1200, 1400)
+
+    def call(number: int) -> tuple[int, float, float]:
+        began_s = time.monotonic()
+        time.sleep(4 if number in long else 0.001)
+        return number, began_s, time.monotonic()
+
+    with Executor(client) as executor:
+        made = list(executor.map(call, range(SHORT)))
+    assert [number for number, _, _ in made] == list(range(SHORT))
+    assert sum(row.count or 0 for row in jobs_of(client, executor)) == SHORT
+    assert max(made[number][1] for number in long) < min(made[number][2] for number in long)
+
+
+def test_large_answers_among_short_calls(client: Client) -> None:
+    """What can be answered alone can be answered among others; what cannot fails by itself."""
+    sizes = [10] * 300 + [6_200_000] + [10] * 20 + [7_000_000] + [10] * 20
+    with Executor(client) as executor:
+        answers = executor.map(bytes, sizes)
+        for size in sizes[:321]:
+            assert len(next(answers)) == size
+        with pytest.raises(JobFailed, match="the limit is"):
+            next(answers)
+
+
+def test_a_map_that_nobody_waits_for_is_made(client: Client, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    def call(number: int) -> None:
+        with open(made, "a") as file:  # noqa: PTH123 - in one write
+            file.write(f"{number}\n")
+
+    with Executor(client) as executor:
+        executor.map(call, range(SHORT))
+    assert sorted(map(int, made.read_text().split())) == list(range(SHORT))
+
+
+def test_a_map_that_is_not_answered_in_time(client: Client) -> None:
+    with Executor(client) as executor:
+        answers = executor.map(time.sleep, [0, 20], timeout=3)
+        assert next(answers) is None
+        with pytest.raises(concurrent.futures.TimeoutError):
+            next(answers)
+        executor.cancel(running=True)
 
 
 def test_a_map_that_nobody_wants_any_more_ends(client: Client) -> None:

@@ -22,6 +22,7 @@ from jobs.functions import UNUSED_KEPT_S
 from jobs.outcomes import from_records
 from jobs.rules import OpenJob, settle
 from jobs.status import Reason, Status
+from multijob import Result, payload
 from remote_runner import call, failure
 from remote_runner.protocol import Record
 from tests.support.store_kit import PLAIN_MAIN, Room, a_room, failed
@@ -279,6 +280,45 @@ def test_another_python_says_so(main: ModuleType) -> None:
 def test_a_missing_module_says_what_to_do(main: ModuleType) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"by_value=\[nowhere\]"):
         main.unpickled(base64.b64encode(b"cnowhere\nf\n.").decode())
+
+
+def a_group(main: ModuleType, called: Any, calls: list[Any]) -> dict[str, Any]:
+    sent = [pickle.dumps((each,)) for each in calls]
+    answer: dict[str, Any] = main.work("f", HERE, text(called), group=text(sent))
+    call.to_text(answer["result"], "result")
+    return answer
+
+
+def answers_of(told: dict[str, Any], calls: int) -> list[Any]:
+    """As the submitter reads them."""
+    found = payload.answers_of(Result(1, 3, "", 1, "m1", 0, 1, 0.5, told, None), calls)
+    assert found is not None
+    return [pickle.loads(each) for each in found.answers]  # noqa: S301 - made by this test
+
+
+def test_a_group_ends_when_its_time_is_over(main: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answers_of(a_group(main, abs, [-1, 2, -3])["result"], 3) == [1, 2, 3]
+    monkeypatch.setattr(main, "GROUP_S", 0.0)
+    told = a_group(main, abs, [-1, 2, -3])
+    assert told["count"] == 1
+    assert answers_of(told["result"], 3) == [1]
+
+
+def test_an_answer_that_fits_alone_fits_with_those_before_it(main: ModuleType) -> None:
+    most = main.ALONE_LIMIT_BYTES - 100
+    assert value_of(main.work("f", HERE, text(bytes), call=text(((most,), {})))) == bytes(most)
+    before = main.GROUP_BYTES - 200
+    told = a_group(main, bytes, [before, most, 3])
+    assert [len(each) for each in answers_of(told["result"], 3)] == [before, most]
+    assert "dense_pickles" in told["result"]
+
+
+def test_an_answer_that_is_too_large_is_of_one_call(main: ModuleType) -> None:
+    with pytest.raises(main.AnswerTooLarge, match="the limit is 6290688") as raised:
+        a_group(main, bytes, [5, main.ALONE_LIMIT_BYTES + 1, 6])
+    told = json.loads(json.loads(failure.describe(raised.value, 0.1))["result"])
+    assert answers_of(told, 3) == [bytes(5)]
+    assert "raised" not in told
 
 
 VALUES = st.recursive(
