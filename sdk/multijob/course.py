@@ -10,7 +10,7 @@ from typing import Any
 
 from . import payload
 from .future import Awaited, Call
-from .grouping import SCOUTS, Measured, Scouts, Trial, sendable, taken, together
+from .grouping import SCOUTS, Measured, Scouts, Trial, taken, together
 from .outbox import Order
 from .values import Result
 
@@ -115,7 +115,7 @@ class Course:
         elif made < len(order.calls):
             order.calls[made].finished(row)
             made += 1
-        return self._apart(sendable(order.calls[made:]))
+        return self._apart(call for call in order.calls[made:] if not call.dropped())
 
     def ended(self, order: Order) -> None:
         """However it ended, others may go in its place."""
@@ -130,9 +130,9 @@ class Course:
 
     def _together(self, room: int, now_s: float) -> list[Order]:
         each_s, scouts = self._measured.each_s() or 0.0, room == SCOUTS
+        most = together(len(self._waiting), each_s, scouts=scouts)
         orders: list[Order] = []
         while self._waiting and len(orders) < room:
-            most = together(len(self._waiting), each_s, scouts=scouts, last=self._is_whole)
             orders.append(self._order(taken(self._waiting, most))._replace(is_scout=scouts))
         self._scouts.sent(len(orders), now_s)
         return orders

@@ -27,7 +27,7 @@ from .values import Result
 if TYPE_CHECKING:
     from .client import Client
 
-#: While so many jobs are out, results are asked for again after this time.
+#: While so many jobs of maps are out, and only such, results are asked for again after this time.
 MUCH_JOBS = 32
 REST_S = 0.03
 
@@ -238,10 +238,14 @@ class Exchange:
             self._rest()
 
     def _rest(self) -> None:
-        """While much is out and nothing hangs on it, a page a moment: each costs a question, whatever it brings."""
+        """While much of maps is out and nothing hangs on it, a page a moment: each costs a question, whatever it brings.
+
+        Whoever holds futures may wait for one to submit the next.
+        """
         with self._changed:
-            if not self._outbox.is_learning:
-                self._changed.wait_for(lambda: len(self._out) < MUCH_JOBS or self._outbox.is_learning, REST_S)
+            if not all(order.course for order in self._out.values()):
+                return
+            self._changed.wait_for(lambda: len(self._out) < MUCH_JOBS or self._outbox.is_learning, REST_S)
 
     def _read_or_tell(self) -> None:
         try:

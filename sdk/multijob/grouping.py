@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from statistics import median
 
@@ -21,19 +20,17 @@ MEASURED_JOBS = 4
 REMEMBERED_JOBS = 64
 #: Calls that take less travel together, as many as take about so long, as many as this, and no more bytes.
 SHORT_S = 0.01
-TOGETHER_S = 0.03
+TOGETHER_S = 0.05
 TOGETHER_CALLS = 256
 TOGETHER_BYTES = 128 * 1024
-#: Towards the end a job makes this part of what is left, so that machines come to the end together; but no job is made
-#: shorter than this.
-LAST_PART = 32
+#: There are at least so many jobs for many machines, unless they would be shorter than that.
+FEWEST_JOBS = 64
 LEAST_S = 0.01
-#: So many go first, as short as that. When an eighth of them is back, the rest goes: machines hold little then, and the
-#: server has learned that a job takes longer than one call; it deals out by that.
+#: So many go first, as short as that. The rest follows when some have told how long they took: the server deals out by
+#: what machines hold, and that is little then, and no longer single calls.
 SCOUTS = 64
-SCOUTS_PART = 8
 #: About how many calls of a millisecond share a job.
-SHORT_CALLS = 30
+SHORT_CALLS = 50
 
 
 def fewest_jobs(calls: int) -> int:
@@ -69,7 +66,7 @@ class Scouts:
     def sent(self, jobs: int, now_s: float) -> None:
         """So many went."""
         if self._sent_at_s is None:
-            self._sent_at_s, self._missing = now_s, jobs // SCOUTS_PART
+            self._sent_at_s, self._missing = now_s, min(jobs, MEASURED_JOBS)
 
     def back(self) -> None:
         """One of the first has ended, however it did."""
@@ -102,13 +99,10 @@ class Measured:
         return middle_s if middle_s < SHORT_S else None
 
 
-def together(left: int, each_s: float, *, scouts: bool, last: bool) -> int:
-    """How many calls the next job makes, when each takes so long and so many are left.
-
-    ``scouts``: nothing is back of such jobs; ``last``: there are no more calls than those.
-    """
+def together(calls: int, each_s: float, *, scouts: bool) -> int:
+    """How many of so many calls one job makes, when each takes so long; ``scouts``: nothing is back of such jobs."""
     most, least = (max(1, min(TOGETHER_CALLS, int(part_s / max(each_s, 1e-6)))) for part_s in (TOGETHER_S, LEAST_S))
-    return least if scouts else max(least, min(most, left // LAST_PART if last else most))
+    return least if scouts else max(least, min(most, calls // FEWEST_JOBS))
 
 
 def taken(calls: deque[Call], most: int) -> list[Call]:
@@ -120,8 +114,3 @@ def taken(calls: deque[Call], most: int) -> list[Call]:
             break
         count += 1
     return [calls.popleft() for _ in range(count)]
-
-
-def sendable(calls: Iterable[Call]) -> list[Call]:
-    """Those that somebody still wants to be made."""
-    return [call for call in calls if not call.dropped()]

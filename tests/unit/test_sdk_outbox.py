@@ -12,13 +12,12 @@ from multijob import Result
 from multijob.course import ALONG_S, TOGETHER_ALONG_S, Course
 from multijob.future import Call
 from multijob.grouping import (
+    FEWEST_JOBS,
     FIRST_CALLS,
     HOLD_S,
-    LAST_PART,
     LEAST_S,
     MEASURED_JOBS,
     SCOUTS,
-    SCOUTS_PART,
     TOGETHER_BYTES,
     TOGETHER_CALLS,
     TOGETHER_S,
@@ -58,10 +57,10 @@ def text(value: Any) -> str:
 
 
 def take_all(outbox: Outbox) -> list[Order]:
-    taken: list[Order] = []
+    orders: list[Order] = []
     while some := outbox.take():
-        taken += some
-    return [order.sent(number) for number, order in enumerate(taken)]
+        orders += some
+    return [order.sent(number) for number, order in enumerate(orders)]
 
 
 def sizes(orders: Sequence[Order]) -> list[int]:
@@ -72,16 +71,6 @@ def measured(outbox: Outbox, each_s: float) -> None:
     """The first calls were sent, and enough have told how long they took."""
     for order in take_all(outbox)[:MEASURED_JOBS]:
         outbox.put(order.settle(row([1], each_s)))
-
-
-def scouted(outbox: Outbox, each_s: float = 0.001) -> None:
-    """Besides, the first jobs of several calls were sent, and enough are back."""
-    assert outbox.is_due(NOW_S)
-    measured(outbox, each_s)
-    assert outbox.is_due(NOW_S)
-    scouts = take_all(outbox)
-    for order in scouts[: len(scouts) // SCOUTS_PART]:
-        outbox.put(order.settle(row([1] * len(order.calls), each_s * len(order.calls))))
 
 
 # ------------------------------------------------------------------------------------ before they are known to be short
@@ -170,23 +159,22 @@ def test_short_calls_share_jobs_the_first_of_them_short_ones(each_s: float) -> N
     assert len(scouts) == SCOUTS
     assert set(sizes(scouts)) == {min(TOGETHER_CALLS, int(LEAST_S / max(each_s, 1e-6)))}
     assert not outbox.is_due(NOW_S), "nothing is known of such jobs yet"
-    for order in scouts[: SCOUTS // SCOUTS_PART]:
+    for order in scouts[:MEASURED_JOBS]:
         assert not outbox.is_due(NOW_S)
         outbox.put(order.settle(row([1] * len(order.calls), each_s * len(order.calls))))
     assert outbox.is_due(NOW_S)
     others = sizes(take_all(outbox))
     assert TRIAL_CALLS + sum(sizes(scouts)) + sum(others) == 100_000
     assert others[0] == min(TOGETHER_CALLS, int(TOGETHER_S / max(each_s, 1e-6)))
-    assert others[:-1] == sorted(others[:-1], reverse=True)
+    assert set(others[:-1]) == {others[0]}
     assert outbox.due_at_s() is None
 
 
-def test_a_job_is_short_towards_the_end() -> None:
-    assert together(10_000, 0.001, scouts=False, last=True) == 30
-    assert together(20 * LAST_PART, 0.001, scouts=False, last=True) == 20
-    assert together(20 * LAST_PART, 0.001, scouts=False, last=False) == 30
-    assert together(1, 0.001, scouts=False, last=True) == 10
-    assert together(10_000, 0.009, scouts=True, last=True) == 1
+def test_few_calls_are_still_for_many_machines() -> None:
+    assert together(10_000, 0.001, scouts=False) == 50
+    assert together(20 * FEWEST_JOBS, 0.001, scouts=False) == 20
+    assert together(1, 0.001, scouts=False) == 10
+    assert together(10_000, 0.009, scouts=True) == 1
 
 
 def test_long_arguments_do_not_pile_up_in_a_job() -> None:
@@ -213,7 +201,7 @@ def test_jobs_that_come_to_nothing_hold_up_no_others() -> None:
     measured(outbox, 0.001)
     assert outbox.is_due(NOW_S)
     scouts = take_all(outbox)
-    for number, order in enumerate(scouts[: SCOUTS // SCOUTS_PART]):
+    for number, order in enumerate(scouts[:MEASURED_JOBS]):
         assert not outbox.is_due(NOW_S)
         if number % 2:
             order.failed_with(ValueError("gone"))
