@@ -238,12 +238,12 @@ class Exchange:
             self._rest()
 
     def _rest(self) -> None:
-        """While much of maps is out and nothing hangs on it, a page a moment: each costs a question, whatever it brings.
+        """While much is out and nothing hangs on it, a page a moment: each costs a question, whatever it brings.
 
-        Whoever holds futures may wait for one to submit the next.
+        Not where futures are out: whoever holds them may wait for one to submit the next.
         """
         with self._changed:
-            if not all(order.course for order in self._out.values()):
+            if any(order.course is None for order in self._out.values()):
                 return
             self._changed.wait_for(lambda: len(self._out) < MUCH_JOBS or self._outbox.is_learning, REST_S)
 
