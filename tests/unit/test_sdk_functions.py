@@ -1,6 +1,8 @@
 """The SDK's functions without a server: what is sent, what comes back, what is refused here."""
 
 import builtins
+import concurrent.futures
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 
 from multijob import Invalid, JobFailed, NotFound, NotInstalled, Result, payload, pickling
 from multijob.exchange import Exchange
-from multijob.future import FunctionFuture
+from multijob.future import Call, FunctionFuture
 from multijob.outbox import SEND_JOBS, Order
 
 
@@ -103,3 +105,56 @@ def test_a_request_holds_jobs_of_one_type_and_no_more_than_fit(monkeypatch: pyte
     assert not exchange._next_orders()
     with pytest.raises(RuntimeError, match="after shutdown"):
         exchange.add([])
+
+
+class Number(int):
+    """Not plain: it has a class."""
+
+
+@pytest.mark.parametrize(
+    "value", [0, 10**400, "text", b"\x00", None, True, 1.5, (1, [2, {"a": {3}}]), Number(3), len, {"f": [max]}]
+)
+def test_what_is_pickled_comes_back(value: Any) -> None:
+    back = pickling.loads(pickling.dumps(value, "value"))
+    assert back == value
+    assert type(back) is type(value)
+
+
+def test_what_holds_code_goes_as_code() -> None:
+    factor = 3
+    [back] = pickling.loads(pickling.dumps([lambda n: n * factor], "value"))
+    assert back(4) == 12
+
+
+def test_what_cannot_be_pickled_is_told() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, [(n for n in range(3))]):
+        with pytest.raises(Invalid, match="cannot be pickled"):
+            pickling.dumps(value, "value")
+
+
+def test_a_call_is_settled_once_and_handed_out_once() -> None:
+    call = Call(b"arguments")
+    assert not call.done()
+    call.answered(pickle.dumps(7))
+    call.failed_with(ValueError("too late"))
+    call.cancelled_by_us()
+    assert call.done()
+    assert call.take() == 7
+    assert call.done()
+    with pytest.raises(concurrent.futures.InvalidStateError):
+        call.take()
+
+
+def test_a_call_that_was_withdrawn_and_killed_is_cancelled() -> None:
+    killed = result(-1)._replace(reason="killed")
+    call, other = Call(), Call()
+    call.withdrawn = True
+    call.finished(killed)
+    with pytest.raises(concurrent.futures.CancelledError):
+        call.take()
+    other.finished(killed)
+    with pytest.raises(JobFailed):
+        other.take()
