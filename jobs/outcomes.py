@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from jobs import strict_json
+from jobs import large_json, strict_json
 from jobs.model import AttemptKey
 from jobs.status import Reason
 from remote_runner.protocol import RESULT_LIMIT_BYTES, Record
@@ -165,11 +165,12 @@ def _fault(field: str, text: object) -> Outcome | None:
     if len(text) > RESULT_LIMIT_BYTES:
         return _too_large(field, len(text))
     try:
-        value = strict_json.decode(text)
+        if len(text) < large_json.LARGE_CHARS or not large_json.is_plain(text):
+            value = strict_json.decode(text)
+            if large_json.has_half_pair(text):
+                json.dumps(value, ensure_ascii=False).encode()
         if not text.isascii() and len(text.encode()) > RESULT_LIMIT_BYTES:
             return _too_large(field, len(text.encode()))
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         return Outcome(Reason.BAD_RESULT, error=f"{field} is nested too deeply")
     except ValueError as error:
