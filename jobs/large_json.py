@@ -76,6 +76,6 @@ def _is_valid(*parts: str) -> bool:
     connection = sqlite3.connect(":memory:")
     try:
         query = f"SELECT json_valid({' || '.join('?' * len(parts))})"
-        return connection.execute(query, parts).fetchone() == (1,)
+        return bool(connection.execute(query, parts).fetchone()[0])
     finally:
         connection.close()

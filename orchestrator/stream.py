@@ -164,6 +164,7 @@ class RunnerStream:
             "key": key.hex(),
             "limit": self._machine.limit_process,
             "url": url,
+            "beside_bytes": protocol.BESIDE_BYTES,
             "env": dict(self._machine.env),
             "linger_s": self._terms.linger_s,
             "orphan_s": self._terms.orphan_s,

@@ -1,7 +1,8 @@
 """The courier: a small process that takes report bodies from the runner and POSTs them, one at a time.
 
 Apart from the runner so that a slow name service, TLS handshake or server never holds up the workers. Forked before
-it is needed by any job and free of job code. One request is one sendall: parts sent apart stall in a tunnel.
+it is needed by any job and free of job code. One request is one sendall: parts sent apart stall in a tunnel. Long texts
+are put beside the report here, where nobody else has to wait for it.
 """
 
 import json
@@ -12,6 +13,7 @@ import struct
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
+from remote_runner import protocol
 from remote_runner.processes import die_with_parent, name_this
 from remote_runner.protocol import RUNNER_HEADER, SIGNATURE_HEADER, encode, sign
 
@@ -22,7 +24,7 @@ HEAD_LIMIT_BYTES = 64 * 1024
 
 Target = NamedTuple("Target", [("tls", bool), ("host", str), ("port", int), ("path", str), ("name", str)])
 
-_HEAD = struct.Struct(">II")
+_HEAD = struct.Struct(">III")
 
 
 class ReportFailed(Exception):
@@ -146,16 +148,25 @@ class Courier:
         self._url = ""
         self._connection: Optional[Connection] = None
 
-    def report(self, url: str, body: bytes) -> Dict[str, Any]:
-        """Answer {"stored", "stop"} or {"failed": why}. A kept connection that has gone stale gets a second try."""
+    def report(self, url: str, body: bytes, beside_bytes: int = 0) -> Dict[str, Any]:
+        """Answer {"stored", "stop"} or {"failed": why}. A kept connection that has gone stale gets a second try.
+
+        ``beside_bytes``: texts of so many bytes travel beside the report; 0: none.
+        """
+        with_texts = protocol.put_beside(body, beside_bytes) if beside_bytes else None
+        if with_texts is None:
+            return self._report(url, protocol.REPORT_TYPE, body)
+        return self._report(url, protocol.BESIDE_TYPE, with_texts)
+
+    def _report(self, url: str, content_type: str, body: bytes) -> Dict[str, Any]:
         kept = self._connection is not None and self._connection.is_open and url == self._url
         try:
             try:
-                return self._post(url, body)
+                return self._post(url, content_type, body)
             except (OSError, ReportFailed):
                 if not kept:
                     raise
-                return self._post(url, body)
+                return self._post(url, content_type, body)
         except (OSError, ReportFailed, ValueError) as error:
             return {"failed": str(error) or type(error).__name__}
 
@@ -165,10 +176,10 @@ class Courier:
             self._connection.close()
             self._connection = None
 
-    def _post(self, url: str, body: bytes) -> Dict[str, Any]:
+    def _post(self, url: str, content_type: str, body: bytes) -> Dict[str, Any]:
         connection = self._connected(url)
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": content_type,
             RUNNER_HEADER: self._runner,
             SIGNATURE_HEADER: sign(self._key, body),
         }
@@ -203,10 +214,10 @@ def _checked(answer: bytes) -> Dict[str, Any]:
     return {"stored": stored, "stop": pairs}
 
 
-def pack(url: str, body: bytes) -> bytes:
-    """What the runner writes to the courier: two lengths, the url, the body."""
+def pack(url: str, body: bytes, beside_bytes: int = 0) -> bytes:
+    """What the runner writes to the courier: two lengths, which texts travel beside, the url, the body."""
     text = url.encode("utf-8")
-    return _HEAD.pack(len(text), len(body)) + text + body
+    return _HEAD.pack(len(text), len(body), beside_bytes) + text + body
 
 
 def main(line: socket.socket, runner: str, key: bytes, parent: int) -> None:
@@ -230,9 +241,9 @@ def _serve(line: socket.socket, courier: Courier) -> None:
         head = source.read(_HEAD.size)
         if len(head) < _HEAD.size:
             return
-        url_size, size = _HEAD.unpack(head)
+        url_size, size, beside_bytes = _HEAD.unpack(head)
         url = source.read(url_size).decode("utf-8")
-        answer = courier.report(url, source.read(size))
+        answer = courier.report(url, source.read(size), beside_bytes)
         line.sendall(encode(dict(answer, t="answer")))
 
 

@@ -22,6 +22,7 @@ class Postman:
     def __init__(self, loop: Loop, runner: str, key: bytes, box: Outbox, on_stop: Stop) -> None:
         self.route = Route(None)
         self.contact_at = 0.0  # when a report was last answered
+        self.beside_bytes = 0  # texts of so many bytes travel beside a report; 0: the server does not know of that
         self.may_gather = False  # more work waits here than the workers have at hand
         self._loop = loop
         self._runner = runner
@@ -74,7 +75,8 @@ class Postman:
         texts = self._outbox.batch()
         if self._in_flight == HTTP and self.route.url is not None:
             body = outbox.report_body(self._runner, texts)
-            self._line().send_bytes(courier.pack(self.route.url, body))
+            beside_bytes = self.beside_bytes if max(map(len, texts)) >= self.beside_bytes else 0
+            self._line().send_bytes(courier.pack(self.route.url, body, beside_bytes))
         elif self._channel is not None:
             self._channel.send_bytes(outbox.records_frame(self._runner, texts))
 

@@ -10,9 +10,10 @@ Channel
 
     server -> runner
     ========  ==============================================================================================
-    hello     v, server, runner, key, limit, url, linger_s, orphan_s, silence_s, env: always first. ``runner`` and
-              ``key`` (hex) are taken by a new runner; one that lives keeps its own. ``url``: where to POST reports, or
-              null: over the channel. ``linger_s``: how long to stay without work; ``orphan_s``: the same without any
+    hello     v, server, runner, key, limit, url, beside_bytes, linger_s, orphan_s, silence_s, env: always first.
+              ``runner`` and ``key`` (hex) are taken by a new runner; one that lives keeps its own. ``url``: where to
+              POST reports, or null: over the channel. ``beside_bytes``: texts of so many bytes may travel beside a
+              report (missing: none). ``linger_s``: how long to stay without work; ``orphan_s``: the same without any
               contact; ``silence_s``: without an answered ping for so long, exclusive attempts end; ``env``: the
               machine's own variables, below those of a version.
     versions  versions: {ref: Version as a list}: what assignments may refer to from now on; exclusive: those refs
@@ -54,6 +55,11 @@ Report
     body under the runner's key. RUNNER_HEADER names the runner. The answer, ``{"stored": seq, "stop": [[job,
     attempt]]}``, acknowledges all records up to ``seq``; ``stop`` names attempts that no longer count. Records may be
     repeated and come in any order; the same record twice changes nothing.
+
+    Long texts may travel beside it, where the server's hello allows that, so that nobody has to read them to find their
+    ends: with the Content-Type BESIDE_TYPE the body is that object, a newline, and the texts in UTF-8 with nothing in
+    between, in the order of the records, ``result`` before ``return_data``. In the record stands their length instead:
+    {"bytes": n}.
 """
 
 import hashlib
@@ -66,6 +72,10 @@ VERSION = 1
 MARK = "multijob-stream "
 SIGNATURE_HEADER = "X-MJ-Signature"
 RUNNER_HEADER = "X-MJ-Runner"
+REPORT_TYPE = "application/json"
+BESIDE_TYPE = "application/vnd.multijob.report"
+#: From how many bytes on a text travels beside its report.
+BESIDE_BYTES = 64 * 1024
 
 #: States of an attempt a runner holds: not begun, begun, ended but not yet known to be stored.
 HELD = ("queued", "running", "ended")
@@ -124,6 +134,8 @@ Record = NamedTuple(
         ("body", Dict[str, Any]),
     ],
 )
+#: Of the body of an "end": what may travel beside the report, in this order.
+_TEXTS = ("result", "return_data")
 # Body of "start": {}.
 # Body of "back": {"why": str, "failed": bool}: work() was not entered. failed (missing: false): it could not be run
 #     here, rather than that it was not wanted here any more.
@@ -201,6 +213,43 @@ def check_version(message: Dict[str, Any]) -> None:
 def encode_report(runner: str, records: Iterable[Record]) -> bytes:
     """The body of a report."""
     return json.dumps({"v": VERSION, "runner": runner, "records": list(records)}, separators=(",", ":")).encode("ascii")
+
+
+def put_beside(body: bytes, least_bytes: int) -> Optional[bytes]:
+    """The same report with its long texts beside it; None: it has none, or is not what a report should be."""
+    texts: List[bytes] = []
+    try:
+        message = json.loads(body.decode("ascii"))
+        for _, _, _, _, said in message["records"]:
+            for name in _TEXTS:
+                text = said.get(name)
+                if isinstance(text, str) and len(text) >= least_bytes:
+                    texts.append(text.encode("utf-8"))
+                    said[name] = {"bytes": len(texts[-1])}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    head = json.dumps(message, separators=(",", ":")).encode("ascii")
+    return b"".join([head, b"\n", *texts]) if texts else None
+
+
+def take_beside(records: Iterable[Record], texts: memoryview) -> None:
+    """Put the texts that came beside a report where they belong; ProtocolError where that does not work out."""
+    at = 0
+    for record in records:
+        for name in _TEXTS:
+            stand_in = record.body.get(name)
+            if not isinstance(stand_in, dict):
+                continue
+            size = stand_in.get("bytes")
+            if type(size) is not int or not 0 <= size <= len(texts) - at:
+                raise ProtocolError("a text beside the report is shorter than its record says")
+            try:
+                record.body[name] = str(texts[at : at + size], "utf-8")
+            except UnicodeDecodeError:
+                raise ProtocolError("a text beside the report is not UTF-8") from None
+            at += size
+    if at != len(texts):
+        raise ProtocolError("more follows the report than its records say")
 
 
 def decode_records(rows: Any) -> List[Record]:

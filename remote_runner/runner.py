@@ -188,6 +188,7 @@ class Runner:
         work.crew.set_env({str(name): str(value) for name, value in (message.get("env") or {}).items()})
         self._lease.change(_seconds(message.get("silence_s")))
         work.postman.route.change(message.get("url"))
+        work.postman.beside_bytes = max(0, int(message.get("beside_bytes") or 0))
         ended = work.outbox.ended() + self._leftovers.ended()
         held = work.crew.held() + [[job, attempt, "ended"] for job, attempt in ended]
         earlier, unread = self._leftovers.runners(), self._leftovers.unread

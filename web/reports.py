@@ -68,10 +68,20 @@ def create_reports_app(service: JobService, keys: Keys) -> Flask:
 
 def _take(service: JobService, keys: Keys, sent: Request) -> bytes:
     runner_id = sent.headers.get(protocol.RUNNER_HEADER, "")
-    body = sent.get_data(cache=False)
+    body = _body(sent)
     runner = _signer(keys, runner_id, body, sent.headers.get(protocol.SIGNATURE_HEADER, ""))
-    answer = service.take_report(runner.machine_id, runner_id, _records(runner_id, body))
+    records = _records(runner_id, body, beside=sent.headers.get("Content-Type") == protocol.BESIDE_TYPE)
+    answer = service.take_report(runner.machine_id, runner_id, records)
     return json.dumps({"stored": answer.stored, "stop": [list(key) for key in answer.stop]}).encode("ascii")
+
+
+def _body(sent: Request) -> bytes:
+    """A long one in one piece: it is all here already, and Werkzeug would ask for 64 KB at a time."""
+    size = sent.content_length or 0
+    if not protocol.BESIDE_BYTES < size <= (sent.max_content_length or 0):
+        return sent.get_data(cache=False)
+    whole: bytes = sent.environ["wsgi.input"].read(size)
+    return whole
 
 
 def _signer(keys: Keys, runner_id: str, body: bytes, signature: str) -> RunnerKey:
@@ -82,11 +92,14 @@ def _signer(keys: Keys, runner_id: str, body: bytes, signature: str) -> RunnerKe
     return runner
 
 
-def _records(runner_id: str, body: bytes) -> Sequence[Record]:
+def _records(runner_id: str, body: bytes, *, beside: bool) -> Sequence[Record]:
+    end = body.find(b"\n") if beside else -1
     try:
-        message = bodies.load(body)
+        message = bodies.load(body if end < 0 else body[:end])
         _check_envelope(message, runner_id)
         records: list[Record] = protocol.decode_records(message.get("records"))
+        if beside:
+            protocol.take_beside(records, memoryview(body)[end + 1 :] if end >= 0 else memoryview(b""))
     except bodies.Refused as refused:
         raise Problem(400, refused.message) from refused
     except protocol.ProtocolError as error:

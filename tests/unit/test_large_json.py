@@ -1,4 +1,4 @@
-"""Large texts are judged without the interpreter's lock: what is called plain, Python's decoder takes as strict JSON."""
+"""Large texts are judged without the interpreter's lock: what is called plain, Python's decoder takes as strict."""
 
 import json
 from typing import NoReturn
@@ -11,7 +11,7 @@ from jobs import outcomes, large_json
 from jobs.status import Reason
 from remote_runner.protocol import Record
 
-LARGE = json.dumps([{"id": number, "name": f"Ünit \"{number}\"", "of": [1.5, None, True]} for number in range(3000)])
+LARGE = json.dumps([{"id": number, "name": f'Ünit "{number}"', "of": [1.5, None, True]} for number in range(3000)])
 WRONG = [
     *("", " ", "1 2", "1,2", "],[", '"a":1', '1,"a":2', "[1,]", '{"a":1,}', "{a:1}", "'a'", "//\n1", "[1]]", "[[1]"),
     *("01", "-", "1.", ".5", "+1", "1e", "0x1", "NaN", "[NaN]", "-Infinity", "1\0", '"a\0"', '"a\nb"', '"\x1f"'),

@@ -106,6 +106,23 @@ def test_a_report_is_signed_and_kept_alive(server: Server, made: Callable[[], Co
     assert f"{protocol.SIGNATURE_HEADER}: {protocol.sign(b'key', b'{body}')}" in lines
 
 
+def test_long_texts_are_put_beside_the_report_where_the_server_knows_of_that(
+    server: Server, made: Callable[[], Courier]
+) -> None:
+    server.answers = [answer(BODY)] * 3
+    sender = made()
+    body = protocol.encode_report("r1", [protocol.Record(1, "end", 7, 1, {"ok": True, "result": '"é"' + " " * 99})])
+    for beside_bytes in (0, 1000, 50):
+        assert sender.report(server.url, body, beside_bytes)["stored"] == 5
+    types = [protocol.REPORT_TYPE, protocol.REPORT_TYPE, protocol.BESIDE_TYPE]
+    bodies = [body, body, protocol.put_beside(body, 50)]
+    for request, content_type, sent in zip(server.requests, types, bodies, strict=True):
+        head, _, found = request.partition(b"\r\n\r\n")
+        assert found == sent
+        assert f"Content-Type: {content_type}" in head.decode().split("\r\n")
+        assert f"{protocol.SIGNATURE_HEADER}: {protocol.sign(b'key', found)}" in head.decode()
+
+
 @pytest.mark.parametrize(
     "reply",
     [

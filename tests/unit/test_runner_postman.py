@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from remote_runner import courier
 from remote_runner.journal import Journal
-from remote_runner.outbox import Outbox
+from remote_runner.outbox import Outbox, report_body
 from remote_runner.postman import PACE_S, Postman
 from remote_runner.stream import Stream
 
@@ -86,3 +87,18 @@ def test_nothing_is_due_without_a_way_home(post: Post) -> None:
     post.man.use_channel(cast("Any", None))
     assert post.man.wait_s(100.0) is None
     assert not post.man.may_send(100.0)
+
+
+@pytest.mark.parametrize(("allowed", "size", "asked"), [(0, 900, 0), (500, 900, 500), (500, 100, 0)])
+def test_the_courier_looks_for_long_texts_only_where_there_may_be_some(
+    post: Post, monkeypatch: pytest.MonkeyPatch, allowed: int, size: int, asked: int
+) -> None:
+    line = Channel()
+    monkeypatch.setattr(post.man, "_line", lambda: line)
+    post.man.route.change("http://127.0.0.1:9/report")
+    post.man.beside_bytes = allowed
+    post.box.add(b"end", 1, 1, b'{"ok":true}')
+    post.box.add(b"end", 2, 1, b'{"ok":true,"result":"%s"}' % (b"1" * size))
+    post.man.send(100.0)
+    body = report_body("r1", post.box.batch())
+    assert line.frames == [courier.pack("http://127.0.0.1:9/report", body, asked)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remote_runner import names, protocol
-from remote_runner.protocol import Assignment, Decoder, ProtocolError, Version
+from remote_runner.protocol import Assignment, Decoder, ProtocolError, Record, Version
 
 SAMPLES = sorted((Path(__file__).parents[1] / "wire" / "v1").glob("*.json"))
 
@@ -75,3 +75,65 @@ def test_a_version_without_packages_travels_as_before() -> None:
     assert protocol.Version(*protocol.row_of(plain)) == plain
     asking = plain._replace(environment="abc")
     assert protocol.Version(*protocol.row_of(asking)) == asking
+
+
+LONG = json.dumps('😀 "quoted" ' * 9000, ensure_ascii=False)
+
+
+def test_long_texts_travel_beside_a_report_and_come_back() -> None:
+    small = Record(1, "end", 7, 1, {"ok": True, "result": "1", "return_data": "[2]"})
+    both = Record(2, "end", 8, 1, {"ok": True, "result": LONG, "return_data": LONG[::-1]})
+    back = Record(3, "back", 9, 1, {"why": "recalled"})
+    last = Record(4, "end", 10, 1, {"ok": True, "result": "[" + LONG + "]"})
+    whole = protocol.encode_report("r1", [small, both, back, last])
+    sent = protocol.put_beside(whole, 64 * 1024)
+    assert sent is not None
+    head, _, texts = sent.partition(b"\n")
+    assert len(head) < 500
+    assert texts == (LONG + LONG[::-1] + "[" + LONG + "]").encode()
+    message = json.loads(head)
+    assert (message["v"], message["runner"]) == (1, "r1")
+    records = protocol.decode_records(message["records"])
+    protocol.take_beside(records, memoryview(texts))
+    assert records == [small, both, back, last]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        protocol.encode_report("r1", [Record(1, "end", 7, 1, {"ok": True, "result": "1"})]),
+        protocol.encode_report("r1", [Record(1, "end", 7, 1, {"ok": True, "result": "\ud800" * 99})]),
+        b"",
+        b"\xff",
+        b"[]",
+        b"[" * 100_000,
+        b'{"records":7}',
+        b'{"records":[[1,2]]}',
+        b'{"records":[[1,"end",1,1,[]]]}',
+    ],
+)
+def test_a_report_without_long_texts_travels_as_it_is(body: bytes) -> None:
+    assert protocol.put_beside(body, 50) is None
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "texts"),
+    [
+        ([{"bytes": 4}], b"abc"),
+        ([{"bytes": 2}], b"abc"),
+        ([], b"abc"),
+        ([{"bytes": -1}], b""),
+        ([{"bytes": True}], b"a"),
+        ([{"bytes": 1.0}], b"a"),
+        ([{"bytes": "1"}], b"a"),
+        ([{}], b""),
+        ([{"bytes": 10**30}], b"a"),
+        ([{"bytes": 1}], b"\xff"),
+        ([{"bytes": 1}, {"bytes": 1}], "é".encode()),
+        ([{"bytes": 3}, {"bytes": 1}], b"abc"),
+    ],
+)
+def test_texts_that_do_not_fit_their_records_are_refused(stand_ins: list[Any], texts: bytes) -> None:
+    records = [Record(1, "end", 7, 1, {"ok": True, "result": each}) for each in stand_ins]
+    with pytest.raises(ProtocolError, match=r"beside the report|follows the report"):
+        protocol.take_beside(records, memoryview(texts))
