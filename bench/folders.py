@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -40,7 +41,12 @@ JOB_S: Final = 2.0
 #: Jobs each slot would get in the time that is allowed for a new version, twice over.
 ROUNDS: Final = 4
 UPLOAD_BYTES, RESULT_BYTES, TIMES = 10 << 20, 5 << 20, 4
+#: One long text, and as many bytes of small things.
 LARGE_RESULT: Final = "def work(size, seed):\n    return (seed * (size // len(seed) + 1))[:size]\n"
+LARGE_ROWS: Final = """def work(rows, seed):
+    return [{"id": n, "name": f"row {n}", "of": [n / 8, seed]} for n in range(rows)]
+"""
+ROWS_IN_RESULT: Final = 100_000
 QUIET_S: Final = 8.0
 
 
@@ -132,25 +138,28 @@ class _Probe(NamedTuple):
 def stalls(server: RunningServer, client: Client) -> None:
     """One small job after the other, from a process of its own, while large things pass by."""
     server.job("small", main=NOOP)
-    server.job("large", main=LARGE_RESULT)
     client.register("small")
-    client.register("large")
     run(client, "small", 100)
-    list(client.results(client.submit_many("large", [(10, "x")] * 8)))
+    for name, main in (("large", LARGE_RESULT), ("rows", LARGE_ROWS)):
+        server.job(name, main=main)
+        client.register(name)
+        list(client.results(client.submit_many(name, [(10, "x")] * 8)))
     here, there = multiprocessing.get_context("spawn").Pipe()
     token = (server.home / "token").read_text().strip()
     prober = multiprocessing.get_context("spawn").Process(target=_probe, args=(server.url, token, there))
     prober.start()
     try:
         here.recv()
-        spans = [_span(act) for act in (lambda: time.sleep(QUIET_S), lambda: _folder(client), lambda: _result(client))]
+        quiet, *passing = [_span(partial(act, client)) for act in (_nothing, _folder, _result, _rows)]
     finally:
         here.send("stop")
         probes = here.recv()
         prober.join()
-    quiet, upload, result = ([one.took_ms for one in probes if ends > one.at > begins] for begins, ends in spans)
-    usual_ms = statistics.median(quiet)
-    for name, times, size in (("upload", upload, UPLOAD_BYTES), ("result", result, RESULT_BYTES)):
+    usual = _during(quiet, probes)
+    usual_ms = statistics.median(usual)
+    sizes = {"upload": UPLOAD_BYTES, "result": RESULT_BYTES, "rows": len(json.dumps(_made_rows(0)))}
+    for (name, size), span in zip(sizes.items(), passing, strict=True):
+        times = _during(span, probes)
         show(
             f"stalls_{name}",
             {"stall_ms": ("<=", 50.0)},
@@ -160,7 +169,7 @@ def stalls(server: RunningServer, client: Client) -> None:
             stall_ms=round(max(times) - usual_ms, 1),
             p50_ms=round(statistics.median(times), 1),
             quiet_p50_ms=round(usual_ms, 1),
-            quiet_worst_ms=round(max(quiet), 1),
+            quiet_worst_ms=round(max(usual), 1),
         )
 
 
@@ -170,6 +179,11 @@ def _span(act: Callable[[], object]) -> tuple[float, float]:
     act()
     time.sleep(1.0)
     return began, time.time()
+
+
+def _during(span: tuple[float, float], probes: Sequence[_Probe]) -> list[float]:
+    """How long those took that were submitted then."""
+    return [one.took_ms for one in probes if span[0] < one.at < span[1]]
 
 
 def _probe(url: str, token: str, said: "Connection[Any, Any]") -> None:
@@ -183,6 +197,11 @@ def _probe(url: str, token: str, said: "Connection[Any, Any]") -> None:
         probes.append(_Probe(at, (time.perf_counter() - began) * 1000))
         assert result.result == len(probes), result
     said.send(probes)
+
+
+def _nothing(_: Client) -> None:
+    """What is usual."""
+    time.sleep(QUIET_S)
 
 
 def _folder(client: Client) -> None:
@@ -205,6 +224,17 @@ def _result(client: Client) -> None:
         seed = json.dumps(list(range(number, number + 1000)))
         [result] = client.results(client.submit_many("large", [(RESULT_BYTES, seed)]))
         _all_are([result.result], (seed * (RESULT_BYTES // len(seed) + 1))[:RESULT_BYTES])
+
+
+def _rows(client: Client) -> None:
+    """The same of many small things, which cost those who read them most."""
+    for number in range(TIMES):
+        [result] = client.results(client.submit_many("rows", [(ROWS_IN_RESULT, number)]))
+        _all_are([result.result], _made_rows(number))
+
+
+def _made_rows(number: int) -> list[dict[str, object]]:
+    return [{"id": n, "name": f"row {n}", "of": [n / 8, number]} for n in range(ROWS_IN_RESULT)]
 
 
 def _all_are(seen: Sequence[Any], expected: object) -> None:

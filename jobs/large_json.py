@@ -11,7 +11,7 @@ from bisect import bisect
 from functools import cache
 from typing import Final
 
-#: Below this the decoder is as quick as asking.
+#: Below this the decoder is as quick as SQLite.
 LARGE_CHARS: Final = 64 * 1024
 #: Nesting that every decoder down the road can follow, wherever it is called from.
 DEPTH_LIMIT: Final = 800
@@ -22,6 +22,11 @@ _DIGITS_LIMIT: Final = 4300
 _PIECE_CHARS: Final = 512 * 1024
 
 _DIGITS: Final = re.compile(r"[0-9]*+")
+
+
+def is_costly(text: str) -> bool:
+    """Whether the decoder would hold the interpreter for long: not where it only copies one long string."""
+    return len(text) >= LARGE_CHARS and ("\\" in text or not text.startswith('"'))
 
 
 def is_plain(text: str) -> bool:

@@ -165,7 +165,7 @@ def _fault(field: str, text: object) -> Outcome | None:
     if len(text) > RESULT_LIMIT_BYTES:
         return _too_large(field, len(text))
     try:
-        if len(text) < large_json.LARGE_CHARS or not large_json.is_plain(text):
+        if not large_json.is_costly(text) or not large_json.is_plain(text):
             value = strict_json.decode(text)
             if large_json.has_half_pair(text):
                 json.dumps(value, ensure_ascii=False).encode()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs import outcomes, large_json
+from jobs import large_json, outcomes, strict_json
 from jobs.status import Reason
 from remote_runner.protocol import Record
 
@@ -85,13 +85,20 @@ def test_what_python_writes_is_plain(value, ascii_only):
     assert large_json.is_plain(text) or large_json.has_half_pair(text) or "\0" in text
 
 
+def test_only_what_takes_long_to_decode_is_costly():
+    assert large_json.is_costly(LARGE)
+    assert large_json.is_costly(json.dumps("\n" * 99_999))
+    assert not large_json.is_costly(json.dumps("x" * 99_999))
+    assert not large_json.is_costly("[1]")
+
+
 def _end(result: str) -> outcomes.Outcome:
     heard = outcomes.from_records([Record(1, "end", 1, 1, {"ok": True, "result": result, "spend_s": 0.1})])
     return heard.ended[0][1]
 
 
 def test_a_large_result_is_taken_without_being_decoded(monkeypatch):
-    monkeypatch.setattr(outcomes, "_decode", _refuse)
+    monkeypatch.setattr(strict_json, "decode", _refuse)
     assert _end(LARGE) == outcomes.Outcome(Reason.NONE, result=LARGE, return_count=1.0, spend_s=0.1)
 
 
