@@ -29,12 +29,14 @@ def command(argv: Sequence[str]) -> str:
     words = [_word(word) for word in argv]
     if None not in words:
         return "exec " + " ".join(word for word in words if word is not None)
-    posix = "exec " + " ".join(_posix(word) for word in argv)
-    return f"exec sh -c '{_DECODE}' sh " + " ".join(f"'{part}'" for part in _octal(posix))
+    name, lines = _lines(argv)
+    return f"exec sh -c '{_DECODE}' {name} " + " ".join(f"'{part}'" for part in _octal(lines))
 
 
 def framed(argv: Sequence[str], mark: str) -> str:
     """Like ``command``, with ``mark`` and a line break printed just before: what came earlier is the login's noise."""
+    if _is_script(argv):  # its own sh can say it
+        return command(["sh", "-c", f"echo {mark}; {argv[2]}", *argv[3:]])
     return command(["sh", "-c", _FRAME, mark, *argv])
 
 
@@ -42,6 +44,18 @@ def after_mark(output: bytes, mark: str) -> bytes | None:
     """What follows the mark's line, or None while the mark has not come."""
     _, found, rest = output.partition(mark.encode("ascii") + b"\n")
     return rest if found else None
+
+
+def _is_script(argv: Sequence[str]) -> bool:
+    return list(argv[:2]) == ["sh", "-c"] and len(argv) > 2
+
+
+def _lines(argv: Sequence[str]) -> tuple[str, str]:
+    """What the sh that decodes is called, and what it runs: a script itself, for one sh is enough."""
+    name = _word(argv[3] if len(argv) > 3 else "sh") if _is_script(argv) else None
+    if name is not None:
+        return name, f"set -- {_posix(argv[4:])}\n{argv[2]}"
+    return "sh", f"exec {_posix(argv)}"
 
 
 def _word(text: str) -> str | None:
@@ -53,8 +67,8 @@ def _word(text: str) -> str | None:
     return f"'{text}'" if _QUOTABLE.fullmatch(text) else None
 
 
-def _posix(text: str) -> str:
-    return text if _BARE.fullmatch(text) else "'" + text.replace("'", "'\\''") + "'"
+def _posix(argv: Sequence[str]) -> str:
+    return " ".join(word if _BARE.fullmatch(word) else "'" + word.replace("'", "'\\''") + "'" for word in argv)
 
 
 def _octal(text: str) -> list[str]:

@@ -47,30 +47,25 @@ class SshTransport:
         self._connector = connector
         self._pump = pump
         self._link: Link | None = None
-        self._shell = Shell.BY_COMMAND
+        #: How commands reach a shell there; None until the first of a connection has found out.
+        self._shell: Shell | None = None
+        self._finding_out = threading.Lock()
         self._channels = threading.BoundedSemaphore(CHANNELS)
         self._forwarding = threading.Lock()
         self._forwarded: int | None = None
         self._rsync_missing = False
 
     def connect(self) -> None:
-        link = self._connector.connect(self._machine)
-        try:
-            self._shell = self._probe(link)
-            link.calm_down()
-        except BaseException:
-            link.close()
-            raise
-        self._link = link
+        self._shell = None
+        self._link = self._connector.connect(self._machine)
 
     def alive(self) -> bool:
         return self._link is not None and self._link.transport.is_active()
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float) -> Completed:
-        ends_at = time.monotonic() + timeout_s
-        stream = self._start(argv, ends_at)
+        stream = self._start(argv, time.monotonic() + timeout_s)
         try:
-            return stream.communicate(stdin, ends_at)
+            return stream.communicate(stdin, time.monotonic() + timeout_s)
         finally:
             stream.close()
 
@@ -104,33 +99,60 @@ class SshTransport:
             raise NodeUnreachable(f"{self._who}: not connected")
         return self._link.transport
 
-    def _probe(self, link: Link) -> Shell:
-        transport = link.transport
+    def _start(self, argv: Sequence[str], ends_at: float) -> Stream:
+        """Start a command; its stream holds one of the eight channels until it is closed."""
+        shell = self._shell
+        if shell is None:
+            with self._finding_out:
+                if self._shell is None:
+                    return self._start_first(argv, ends_at)
+                shell = self._shell
+        return self._start_by(shell, argv, ends_at)
+
+    def _start_first(self, argv: Sequence[str], ends_at: float) -> Stream:
+        """Start it the usual way. Where it does not begin, something else may be waiting for input: find that out."""
+        stream = self._start_by(Shell.BY_COMMAND, argv, ends_at)
+        try:
+            found = Shell.BY_COMMAND if stream.begins(time.monotonic() + ssh_shell.RESCUE_S) else self._probe()
+            if found is Shell.BY_COMMAND:
+                stream.await_mark(time.monotonic() + ssh_shell.RESCUE_S)
+        except BaseException:
+            stream.close()
+            raise
+        if self._link is not None:
+            self._link.calm_down()
+        self._shell = found
+        if found is Shell.BY_COMMAND:
+            return stream
+        stream.close()
+        return self._start_by(found, argv, ends_at)
+
+    def _probe(self) -> Shell:
+        transport = self._live()
         with self._guarded(transport, _PROBE_S):
             channel = transport.open_session(timeout=_OPEN_S)
             with contextlib.closing(channel):
                 return ssh_shell.probe(self._who, channel)
 
-    def _start(self, argv: Sequence[str], ends_at: float) -> Stream:
-        """Start a command; its stream holds one of the eight channels until it is closed."""
+    def _start_by(self, shell: Shell, argv: Sequence[str], ends_at: float) -> Stream:
         transport = self._live()
         if not self._channels.acquire(timeout=max(0.0, ends_at - time.monotonic())):
             raise NodeUnreachable(f"{self._who}: all {CHANNELS} channels stayed busy")
         try:
             with self._guarded(transport, _OPEN_S):
-                return self._begin(transport, argv, ends_at)
+                return self._begin(transport, shell, argv, ends_at)
         except BaseException:
             self._channels.release()
             raise
 
-    def _begin(self, transport: paramiko.Transport, argv: Sequence[str], ends_at: float) -> Stream:
+    def _begin(self, transport: paramiko.Transport, shell: Shell, argv: Sequence[str], ends_at: float) -> Stream:
         mark = secrets.token_hex(8)
         line = quoting.framed(argv, mark)
         channel = _session(transport, min(ends_at, time.monotonic() + _ROOM_S))
         try:
-            ssh_shell.begin(channel, line, self._shell)
+            ssh_shell.begin(channel, line, shell)
             stream = Stream(self._who, channel, mark, self._channels.release)
-            if self._shell is Shell.BY_INPUT:
+            if shell is Shell.BY_INPUT:
                 stream.await_mark(ends_at)
         except BaseException:
             channel.close()

@@ -1,4 +1,4 @@
-"""Find out, once per connection, how commands reach a plain sh past the account's login shell.
+"""How commands reach a plain sh past the account's login shell, and how to find that out where it is not as usual.
 
 Normally the login shell runs the line it is given. Some accounts' login files start another shell, which reads our
 stdin instead: there the line is sent as input. Talks over one channel; decides nothing else.
@@ -15,8 +15,8 @@ from orchestrator.errors import NodeRefused, NodeUnfit, NodeUnreachable
 from orchestrator.ssh_stream import Wake, shell_refusal
 
 #: After this long without an answer we suppose another shell is waiting for input; slow login files may still answer.
-_RESCUE_S = 5.0
-_PROBE_S = 30.0
+RESCUE_S = 5.0
+_PROBE_S = 25.0
 
 
 class Shell(enum.Enum):
@@ -36,17 +36,15 @@ def begin(channel: paramiko.Channel, line: str, shell: Shell) -> None:
 
 
 def probe(who: str, channel: paramiko.Channel) -> Shell:
-    """Try both ways, see which one answers first. NodeRefused: the shell runs nothing; NodeUnfit: nothing answers."""
+    """Try both ways, see which one answers. NodeRefused: the shell runs nothing; NodeUnfit: nothing answers."""
     by_input, by_command = secrets.token_hex(8), secrets.token_hex(8)
     # The shell that took our input may end and let the login shell come to its command: then both have answered.
     marks = {by_input: Shell.BY_INPUT, by_command: Shell.BY_COMMAND}
     wake = Wake()
     channel.in_buffer.set_event(wake)  # type: ignore[arg-type] # it calls set and clear, no more
     channel.exec_command(quoting.framed(["true"], by_command))
-    said, found = _listen(channel, wake, marks, b"", time.monotonic() + _RESCUE_S)
-    if found is None and not _at_end(channel):
-        channel.sendall(quoting.framed(["true"], by_input).encode() + b"\n")
-        said, found = _listen(channel, wake, marks, said, time.monotonic() + _PROBE_S - _RESCUE_S)
+    channel.sendall(quoting.framed(["true"], by_input).encode() + b"\n")
+    said, found = _listen(channel, wake, marks, time.monotonic() + _PROBE_S)
     if found is not None:
         return found
     if not _is_connected(channel):  # it says nothing about the shell
@@ -57,8 +55,9 @@ def probe(who: str, channel: paramiko.Channel) -> Shell:
 
 
 def _listen(
-    channel: paramiko.Channel, wake: Wake, marks: dict[str, Shell], said: bytes, ends_at: float
+    channel: paramiko.Channel, wake: Wake, marks: dict[str, Shell], ends_at: float
 ) -> tuple[bytes, Shell | None]:
+    said = b""
     while True:
         at_end = _at_end(channel)
         while channel.recv_ready():

@@ -66,19 +66,24 @@ class Stream:
 
     def await_mark(self, ends_at: float) -> None:
         """Wait until the command has begun; what it printed since is kept for the reader."""
+        if not self.begins(ends_at):
+            raise NodeUnreachable(f"{self._who}: a command did not begin in time")
+
+    def begins(self, ends_at: float) -> bool:
+        """The same, but False where it does not begin by then. NodeRefused: it ended without."""
         while True:
             at_end = self._at_end()
             self._early += self._past_mark(self._read(self._stderr_tail))
             if self._begun():
-                return
+                return True
             if at_end:
                 raise self._not_begun(bytes(self._stderr_tail))
             if not self._wake.wait(max(0.0, ends_at - time.monotonic())):
-                raise NodeUnreachable(f"{self._who}: a command did not begin in time")
+                return False
 
     def communicate(self, stdin: bytes, ends_at: float) -> Completed:
         """Feed it, read both outputs to their ends, answer how it exited. NodeUnreachable after ``ends_at``."""
-        stdout, stderr = bytearray(self._taken_early()), bytearray()
+        stdout, stderr = bytearray(self._taken_early()), self._stderr_tail
         left = self._feed(memoryview(stdin))
         while not self._at_end():
             if not self._wake.wait(self._patience(ends_at, bool(left))) and time.monotonic() >= ends_at:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from orchestrator import health
 from orchestrator.doctor import greeter, look
 from orchestrator.doctor.plan import Hand, Said, Step, failed, fine, warning
 from orchestrator.doctor.visit import RUN_S, Visit
 from orchestrator.errors import ForwardingRefused, ProtocolError
-from orchestrator.health import FLOOR
 from orchestrator.local import LocalTransport
 
 STEPS: Final = (
@@ -58,12 +58,13 @@ class Inside:
             self._visit.transport = LocalTransport(self._visit.machine)
             self._visit.transport.connect()
         mark = secrets.token_hex(8)
-        done = self._visit.here().run(look.find_python(self._visit.machine.python, mark), timeout_s=RUN_S)
+        argv = health.find_python(self._visit.machine.python, mark, "-", "-")
+        done = self._visit.here().run(argv, stdin=look.WHO.encode("ascii"), timeout_s=RUN_S)
         found = look.found_python(done.stdout, mark)
         if not isinstance(found, str):
             self._visit.python, version = found
             return fine(f"{version} at {self._visit.python}")
-        floor = ".".join(map(str, FLOOR))
+        floor = ".".join(map(str, health.FLOOR))
         named = f"python: {self._visit.machine.python}" if self._visit.machine.python else "any of the usual names"
         seen = f"too old: {found}" if found else f"none was found under {named}"
         return failed(

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator import health
 from orchestrator.errors import ProtocolError
-from orchestrator.health import FIRST_CONTACT, INTERPRETERS, STARTER
 
 _LIMIT_BYTES: Final = 1 << 16
 _TEXT_LIMIT: Final = 300
@@ -140,19 +140,11 @@ print(json.dumps(globals()[verb](*sys.argv[2:])))
 """
 
 
-def find_python(python: str | None, mark: str) -> list[str]:
-    """The command that finds an interpreter of ours; ``found_python`` reads its answer."""
-    return ["sh", "-c", FIRST_CONTACT, mark, STARTER, WHO, "-", "-", "-", *([python] if python else INTERPRETERS)]
-
-
 def found_python(output: bytes, mark: str) -> tuple[str, str] | str:
-    """(path, version), or what is there instead: the newest that is too old, or nothing."""
-    parts = output[:_LIMIT_BYTES].decode("utf-8", "replace").split(mark + "\n")
-    if len(parts) != 3:
-        raise ProtocolError("the answer is not whole")
-    said = parts[1].strip()
-    if said.startswith("no python:"):
-        return text(said.partition(":")[2].strip())
+    """What WHO said: (path, version), or what is there instead: the first that is too old, or nothing."""
+    said = health.between_marks(output, mark)
+    if said == health.NO_PYTHON:
+        return text(health.old_python(output, mark))
     try:
         path, version = json.loads(said)
     except ValueError as error:

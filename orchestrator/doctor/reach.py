@@ -150,6 +150,7 @@ class Reach:
         self._visit.transport = SshTransport(self._visit.machine, self._visit.tools.connector, self._visit.tools.pump)
         try:
             self._visit.transport.connect()
+            self._visit.transport.run(["true"], timeout_s=RUN_S)
         except OrchestratorError as error:
             return failed(str(error), "let the account have a plain login shell: chsh -s /bin/sh there")
         if noise is None:

@@ -161,7 +161,7 @@ def test_python_is_not_where_the_inventory_says(hosts: Hosts, tools: Tools) -> N
 
 def test_old_python(hosts: Hosts, tools: Tools, tmp_path: Path) -> None:
     old = tmp_path / "python2.7"
-    old.write_text('#!/bin/sh\nfor mark in "$@"; do :; done\necho "$mark old 2.7.18"\n')
+    old.write_text('#!/bin/sh\necho "$6 old $0 is 2.7.18"\nexit 1\n')
     old.chmod(0o755)
     report = examine(hosts.machine(hosts.start(), python=str(old)), tools)
     check_broken(report, "python", says="too old: ", remedy="install Python 3.6")

@@ -278,7 +278,7 @@ def test_too_few_sessions_are_a_limit(hosts: Hosts) -> None:
 def test_an_account_that_runs_no_commands_is_told_apart(hosts: Hosts) -> None:
     host = hosts.start(lines=["ForceCommand echo This account is for tunnels only"])
     with pytest.raises(NodeRefused, match="for tunnels only") as caught:
-        hosts.transports()(hosts.machine(host)).connect()
+        hosts.transports().connected(hosts.machine(host)).run(["true"], timeout_s=30)
     assert caught.value.pause
 
 

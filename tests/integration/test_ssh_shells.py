@@ -96,7 +96,7 @@ def test_noise_of_login_files_is_ignored(hosts: Hosts, host: Host, folder: Path,
 def test_login_files_that_start_another_shell(
     hosts: Hosts, host: Host, folder: Path, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.ssh_shell._RESCUE_S", 0.5)
+    monkeypatch.setattr("orchestrator.ssh_shell.RESCUE_S", 0.5)
     machine = _machine(hosts, host, "bash")
     _log_in(hosts, "bash", line + "\n")
     transport = hosts.transports().connected(machine)
@@ -112,7 +112,7 @@ def test_login_files_that_start_another_shell(
 
 
 def test_a_slow_login_is_waited_for(hosts: Hosts, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.ssh_shell._RESCUE_S", 0.2)
+    monkeypatch.setattr("orchestrator.ssh_shell.RESCUE_S", 0.2)
     machine = _machine(hosts, host, "bash")
     _log_in(hosts, "bash", "sleep 1\n")
     transport = hosts.transports().connected(machine)
@@ -120,12 +120,12 @@ def test_a_slow_login_is_waited_for(hosts: Hosts, host: Host, monkeypatch: pytes
 
 
 def test_a_login_that_never_ends_is_said(hosts: Hosts, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.ssh_shell._RESCUE_S", 0.2)
+    monkeypatch.setattr("orchestrator.ssh_shell.RESCUE_S", 0.2)
     monkeypatch.setattr("orchestrator.ssh_shell._PROBE_S", 1.0)
     machine = _machine(hosts, host, "bash")
     _log_in(hosts, "bash", "sleep 30\n")
     with pytest.raises(NodeUnfit, match="login"):
-        hosts.transports()(machine).connect()
+        hosts.transports().connected(machine).run(["true"], timeout_s=30)
 
 
 def test_without_rsync_folders_travel_as_tar(hosts: Hosts, folder: Path) -> None:

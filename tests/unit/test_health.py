@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inventory.machine import Machine
-from orchestrator import health
+from orchestrator import health, scripts
 from orchestrator.errors import NodeUnfit, ProtocolError
 from tests.conftest import require
 
@@ -43,16 +43,20 @@ def test_first_contact_is_read_past_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("noise", "said", "words"),
     [
-        ("no python:", "none was found"),
-        ("no python: /usr/bin/python is 2.7.18", "2.7.18"),
-        (json.dumps({"unfit": "cannot write to /r"}), "cannot write"),
+        ("", "no python", "none was found"),
+        (
+            f"{MARK} old /usr/bin/python is 2.7.18\n{MARK} old /bin/python is 2.6\n",
+            "no python",
+            r"/python is 2\.7\.18\)",
+        ),
+        ("", json.dumps({"unfit": "cannot write to /r"}), "cannot write"),
     ],
 )
-def test_what_makes_a_machine_unfit_is_said(said: str, words: str) -> None:
+def test_what_makes_a_machine_unfit_is_said(noise: str, said: str, words: str) -> None:
     with pytest.raises(NodeUnfit, match=words):
-        health.parse_first_contact(_framed(said), MARK)
+        health.parse_first_contact(_framed(said, noise), MARK)
 
 
 @pytest.mark.parametrize("said", ["", "[]", "{", "{}", '"x"', json.dumps({**FACTS, "cores": "many"}), "null"])
@@ -98,14 +102,28 @@ def sh(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def _contacted(machine: Machine, sh: str = "sh", **environment: str) -> bytes:
+    """What a first contact answers."""
+    return subprocess.run(
+        [sh, *health.contact_command(machine, "s1", MARK)[1:]],
+        input=scripts.FACTS.encode("ascii"),
+        capture_output=True,
+        check=True,
+        env={**os.environ, **environment},
+    ).stdout
+
+
 def test_the_scripts_run_under_any_plain_shell(sh: str, tmp_path: Path) -> None:
     machine = Machine(machine_id="m", connection="local", root=f"{tmp_path}/with space/r")
-    command = [sh, *health.contact_command(machine, "s1", MARK)[1:]]
-    contact = health.parse_first_contact(subprocess.run(command, capture_output=True, check=True).stdout, MARK)
+    contact = health.parse_first_contact(_contacted(machine, sh), MARK)
     assert contact.root == f"{tmp_path}/with space/r/s1"
     (Path(contact.root) / "End").touch()
-    answer = subprocess.run([sh, "-c", health.POLL, MARK, contact.root], capture_output=True, check=True).stdout
+    answer = subprocess.run([sh, "-c", scripts.POLL, MARK, contact.root], capture_output=True, check=True).stdout
     load = health.parse_poll(answer, MARK, None)
+    assert abs(load.disk_used_mb - contact.load.disk_used_mb) < 1024
+    assert (contact.load.memory_used_mb + contact.load.memory_free_mb) == (load.memory_used_mb + load.memory_free_mb)
+    assert contact.load.cpu_total <= load.cpu_total
+    assert (contact.load.end_file, contact.load.pause_file) == (False, False)
     assert (load.end_file, load.pause_file) == (True, False)
     assert min(load.memory_used_mb, load.memory_free_mb, load.disk_free_mb, load.cpu_total) > 0
 
@@ -115,7 +133,7 @@ def test_a_poll_answers_in_one_write(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         with theirs:
-            subprocess.run(["dash", "-c", health.POLL, MARK, str(tmp_path)], stdout=theirs, check=True)
+            subprocess.run(["dash", "-c", scripts.POLL, MARK, str(tmp_path)], stdout=theirs, check=True)
         assert ours.recv(1 << 16).count(MARK.encode()) == 2
         assert ours.recv(1 << 16) == b""
 
@@ -127,14 +145,13 @@ def _interpreters(pattern: str) -> list[Path]:
 @pytest.mark.parametrize("python", [pytest.param(path, id=path.parts[-3]) for path in _interpreters("3.")])
 def test_first_contact_speaks_every_python_from_the_floor_on(python: Path, tmp_path: Path) -> None:
     machine = Machine(machine_id="m", connection="local", root=str(tmp_path), python=str(python))
-    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
-    assert health.parse_first_contact(answer, MARK).python_version == python.parts[-3]
+    assert health.parse_first_contact(_contacted(machine), MARK).python_version == python.parts[-3]
 
 
 @pytest.mark.parametrize("python", [pytest.param(path, id=path.parts[-3]) for path in _interpreters("2.")])
 def test_an_older_python_is_named(python: Path, tmp_path: Path) -> None:
     machine = Machine(machine_id="m", connection="local", root=str(tmp_path), python=str(python))
-    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    answer = _contacted(machine)
     with pytest.raises(NodeUnfit, match=python.parts[-3]):
         health.parse_first_contact(answer, MARK)
 
@@ -154,7 +171,14 @@ LOGIND = "[Login]\n#KillUserProcesses=no\nKillUserProcesses={kills}\nKillExclude
     ids=["nothing is killed", "scope and linger", "linger without scope", "no linger", "this account is spared"],
 )
 def test_what_becomes_of_work_when_its_login_ends(
-    tmp_path: Path, kills: str, but: str, linger: str, scope: bool, ends: bool, needs_scope: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kills: str,
+    but: str,
+    linger: str,
+    scope: bool,
+    ends: bool,
+    needs_scope: bool,
 ) -> None:
     user = getpass.getuser()
     tools = {
@@ -165,17 +189,46 @@ def test_what_becomes_of_work_when_its_login_ends(
     for name, text in tools.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
         (tmp_path / name).chmod(0o755)
+    (tmp_path / "logind.conf.d").mkdir()
+    (tmp_path / "logind.conf.d" / "ours.conf").write_text("[Login]\nKillUserProcesses = some\n")
+    monkeypatch.setattr(scripts, "FACTS", scripts.FACTS.replace('"/run/systemd"', repr(str(tmp_path))))
     machine = Machine(machine_id="m", connection="local", root=str(tmp_path / "root"))
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = health.contact_command(machine, "s1", MARK)
-    answer = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
-    contact = health.parse_first_contact(answer, MARK)
+    contact = health.parse_first_contact(_contacted(machine, PATH=f"{tmp_path}:{os.environ['PATH']}"), MARK)
     assert (contact.ends_at_logout, contact.needs_scope) == (ends, needs_scope)
+
+
+def test_where_no_file_of_logind_has_a_word_on_it_its_tool_is_not_asked(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "systemd-analyze").write_text(f"#!/bin/sh\ntouch {asked}\n")
+    (tmp_path / "systemd-analyze").chmod(0o755)
+    require([] if "KillUserProcesses" not in _logind_of_this_machine() else ["a logind without KillUserProcesses"])
+    machine = Machine(machine_id="m", connection="local", root=str(tmp_path / "root"))
+    contact = health.parse_first_contact(_contacted(machine, PATH=f"{tmp_path}:{os.environ['PATH']}"), MARK)
+    assert not contact.ends_at_logout
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize("first", ["", "import sys; sys.modules['_json'] = None\n"], ids=["_json", "no _json"])
+def test_names_of_any_kind_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    monkeypatch.setattr(scripts, "FACTS", first + scripts.FACTS)
+    names = ["1-aa", 'a "quoted" \\ one', "two\nlines", "数据 😀", "\udcff", "\x01\x7f"]
+    for name in names:
+        (tmp_path / "s1" / "versions" / "crawl" / name).mkdir(parents=True)
+    machine = Machine(machine_id="m", connection="local", root=str(tmp_path))
+    assert health.parse_first_contact(_contacted(machine), MARK).versions == {"crawl": frozenset(names)}
+
+
+def _logind_of_this_machine() -> str:
+    """Its lines that count."""
+    files = [path for place in ("/etc", "/run", "/usr/lib") for path in Path(place, "systemd").glob("logind.conf*/*")]
+    files.append(Path("/etc/systemd/logind.conf"))
+    lines = [line for path in files if path.is_file() for line in path.read_text().splitlines()]
+    return "\n".join(line for line in lines if not line.strip().startswith(("#", ";")))
 
 
 def test_no_python_at_all_is_said(tmp_path: Path) -> None:
     machine = Machine(machine_id="m", connection="local", root=str(tmp_path), python="/no/such/python")
-    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    answer = _contacted(machine)
     with pytest.raises(NodeUnfit, match="none was found"):
         health.parse_first_contact(answer, MARK)
 
@@ -183,6 +236,6 @@ def test_no_python_at_all_is_said(tmp_path: Path) -> None:
 def test_a_root_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     machine = Machine(machine_id="m", connection="local", root=f"{tmp_path}/file/root")
-    answer = subprocess.run(health.contact_command(machine, "s1", MARK), capture_output=True, check=True).stdout
+    answer = _contacted(machine)
     with pytest.raises(NodeUnfit, match="cannot write"):
         health.parse_first_contact(answer, MARK)

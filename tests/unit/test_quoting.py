@@ -63,3 +63,11 @@ def test_what_cannot_be_a_command_is_refused(argv: list[str]) -> None:
 def test_what_came_before_the_mark_is_dropped() -> None:
     assert quoting.after_mark(b"welcome!\nmark1\nanswer\n", "mark1") == b"answer\n"
     assert quoting.after_mark(b"welcome!\nmark", "mark1") is None
+
+
+@pytest.mark.parametrize("script", ['echo "$0: $#"', "\nprintf '%s\\n' \"$0: $#\"\n", '# it\'s\necho "$0: $#"; # end'])
+@pytest.mark.parametrize("words", [["name"], ["it's", "a"], ["name", "a\nb", "", "c d"], []])
+def test_a_script_of_sh_has_its_name_and_its_words(shell: str, script: str, words: list[str]) -> None:
+    line = quoting.framed(["sh", "-c", script, *words], "c0ffee")
+    done = subprocess.run([shell, "-c", line.encode()], capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    assert done.stdout.decode() == f"c0ffee\n{words[0] if words else 'sh'}: {max(0, len(words) - 1)}\n"

@@ -13,6 +13,7 @@ import pytest
 from inventory.machine import Machine
 from jobs.errors import StoreUnavailable
 from jobs.model import ReportAnswer
+from orchestrator import scripts
 from orchestrator import session as session_module
 from orchestrator.errors import NodeRefused, NodeUnfit, NodeUnreachable
 from orchestrator.events import Connected, Deployed, DeployFailed, Down, Loaded, MachineEvent, RunnerGone, RunnerUp
@@ -52,9 +53,9 @@ ONE = Assignment(1, 1, "crawl@0", '{"args":[]}')
 def a_healthy_node(argv: Sequence[str]) -> Completed:
     """Answers first contact, polls and everything else."""
     mark = f"{argv[3]}\n".encode() if len(argv) > 3 else b""
-    if "umask 077\nstart" in argv[2]:
+    if argv[2] == scripts.FIND:
         return Completed(0, mark + json.dumps(FACTS).encode() + b"\n" + mark, b"")
-    if "loadavg" in argv[2]:
+    if argv[2] == scripts.POLL:
         return Completed(0, mark + b"load 0.5 0.4 0.3\n" + mark, b"")
     return Completed(0, b"{}", b"")
 

@@ -4,7 +4,6 @@ import re
 from typing import Any, cast
 
 import paramiko
-import pytest
 
 from orchestrator import ssh_shell
 from orchestrator.ssh_shell import Shell
@@ -44,8 +43,5 @@ def _mark(line: bytes) -> bytes:
     return found[0]
 
 
-def test_when_both_ways_have_answered_the_shell_that_reads_input_stands_before_the_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ssh_shell, "_RESCUE_S", 0.0)
+def test_when_both_ways_have_answered_the_shell_that_reads_input_stands_before_the_other() -> None:
     assert ssh_shell.probe("lab", cast(paramiko.Channel, FakeChannel())) is Shell.BY_INPUT
