@@ -200,7 +200,8 @@ class Fleet:
     def _connected(self, member: Member, event: Connected) -> None:
         member.connected(event.contact, self._clock.time())
         member.next_poll_s = self._now_s() + self._timing.poll_s
-        member.next_sweep_s = self._now_s() + self._timing.poll_s  # soon: what an earlier life left may be old
+        # soon, for what an earlier life left may be old; where no runner was, nothing of ours was
+        member.next_sweep_s = self._now_s() + (self._timing.poll_s if event.contact.runners else self._timing.sweep_s)
         self._recognise_versions(member)
         if member.held or event.contact.journals or member.unproven:
             self._sessions[event.machine_id].ensure_runner()

@@ -327,10 +327,20 @@ def test_a_machine_that_ends_work_with_the_connection_is_marked(stage: Stage) ->
 
 def test_a_machine_is_swept_soon_after_contact_and_then_daily(stage: Stage) -> None:
     stage.begin(m1={})
-    session = stage.ready()
+    session = stage.session()
+    session.connected(runners=frozenset({"earlier"}))
     stage.tick(61)
     assert session.sweeps == 1
     stage.tick(3600)
+    assert session.sweeps == 1
+
+
+def test_a_machine_on_which_nothing_of_ours_was_is_swept_a_day_later(stage: Stage) -> None:
+    stage.begin(m1={})
+    session = stage.ready()
+    stage.tick(3600)
+    assert session.sweeps == 0
+    stage.tick(86400)
     assert session.sweeps == 1
 
 
