@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import time
-from typing import Optional, Set
+from typing import Callable, Optional, Set
 
 from remote_runner import digest, environment, foresight, processes, setting, worker
 from remote_runner.folder import Folder, remove
@@ -187,7 +187,7 @@ class Supervisor:
             processes.send([self._executor], signal.SIGCONT)
             self._tell("late %d" % entry)
             return
-        below = self._living()
+        below = self._living(processes.descendants)
         processes.send(below, signal.SIGTERM)
         processes.send(below, signal.SIGCONT)
         self._wait_until_gone(grace_s)
@@ -206,9 +206,10 @@ class Supervisor:
                 self._ended, self._executor = status, 0
             time.sleep(0.0005)
 
-    def _living(self) -> Set[int]:
+    def _living(self, find: Callable[[int], Set[int]] = processes.below) -> Set[int]:
+        """All below. ``_clear`` asks until there are none."""
         self._reap()
-        return processes.descendants(os.getpid()) | ({self._executor} if self._executor else set())
+        return find(os.getpid()) | ({self._executor} if self._executor else set())
 
     def _wait_until_gone(self, grace_s: float) -> None:
         until = time.monotonic() + grace_s

@@ -1,7 +1,9 @@
 """Marks, logs, names, queues and the bundle: the small parts of the runner, each by itself."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import zipfile
@@ -9,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from remote_runner import bundle, logs, marks, names
+from remote_runner import bundle, logs, marks, names, processes
 from remote_runner.attempt import Attempt
 from remote_runner.failure import TEXT_LIMIT_BYTES, describe, shorten
 from remote_runner.logs import Log
 from remote_runner.protocol import ProtocolError, Version
 from remote_runner.queues import Queues
+from tests.support import wait
 
 #: What the bundle may weigh on its way to a node.
 BUNDLE_LIMIT_BYTES = 96 * 1024
@@ -194,3 +197,19 @@ def test_the_bundle_unpacks_once_and_runs_where_it_cannot(tmp_path: Path) -> Non
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-I", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("tells_children", [True, False])
+def test_who_is_below_a_process_is_found_either_way(monkeypatch: pytest.MonkeyPatch, tells_children: bool) -> None:
+    if not tells_children:
+        monkeypatch.setattr(os.path, "exists", lambda path: False)
+    fork = "import os, threading, time; threading.Thread(target=lambda: (os.fork(), time.sleep(60))).start()"
+    script = f"{sys.executable} -c '{fork}' & sleep 60 & (sleep 60; :) & echo; read end"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as top:
+        try:
+            wait.until(lambda: len(processes.below(top.pid)) == 5, what="all five", timeout_s=60)
+            assert processes.below(top.pid) == processes.descendants(top.pid)
+        finally:
+            for pid in [*processes.below(top.pid), top.pid]:
+                os.kill(pid, signal.SIGKILL)
+    assert processes.below(top.pid) == set()
