@@ -1,9 +1,10 @@
 """What the benchmarks of the whole walk share: a server on private machines, jobs run and checked, who uses what."""
 
+import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,23 @@ def cpu_s(pid: int) -> float:
     """Processor time of one process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def tree_cpu_s(roots: Iterable[int]) -> float:
+    """Processor time of these processes and all below them, with that of children which have ended there."""
+    stats: dict[int, list[str]] = {}
+    below: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                stats[int(folder.name)] = fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                below.setdefault(int(fields[1]), []).append(int(folder.name))
+    ticks, waiting = 0, [pid for pid in roots if pid in stats]
+    while waiting:
+        pid = waiting.pop()
+        ticks += sum(map(int, stats[pid][11:15]))
+        waiting += below.get(pid, [])
+    return ticks / _TICKS
 
 
 class Spent:

@@ -9,7 +9,7 @@ from typing import Final
 
 from bench._many import many, polls, ready, until_ready
 from bench._rows import how_many, show, wanted
-from bench._stage import NOOP, SLOTS, Spent, cpu_s, resident_mb, run
+from bench._stage import NOOP, SLOTS, Spent, cpu_s, resident_mb, run, tree_cpu_s
 from tests.support.server import RunningServer
 
 ROWS: Final = ("machines_1000", "machines_200")
@@ -32,10 +32,14 @@ def main() -> None:
 def idle(count: int) -> None:
     """From the start of the server until all are ready; then what they cost while nothing happens."""
     with many(count, poll_s=POLL_S) as (server, hosts):
+        sshds = [host.process.pid for host in hosts.hosts if host.process]
+        before_s = tree_cpu_s(sshds)
         first_s = until_ready(server, count)
-        first_cpu_s = cpu_s(server.pid)
+        first_cpu_s, first_nodes_s = cpu_s(server.pid), tree_cpu_s(sshds) - before_s
         server.stop()
+        before_s = tree_cpu_s(sshds)
         again_s = until_ready(server, count)
+        again_cpu_s, again_nodes_s = cpu_s(server.pid), tree_cpu_s(sshds) - before_s
         time.sleep(SETTLE_S)
         polled, spent = polls(server), Spent(server, hosts)
         used_s, began = cpu_s(server.pid), time.perf_counter()
@@ -44,7 +48,10 @@ def idle(count: int) -> None:
         figures: dict[str, object] = {
             "ready_s": round(first_s, 1),
             "ready_cpu_s": round(first_cpu_s, 1),
+            "ready_nodes_cpu_ms_each": round(first_nodes_s * 1000 / count, 1),
             "ready_again_s": round(again_s, 1),
+            "ready_again_cpu_s": round(again_cpu_s, 1),
+            "ready_again_nodes_cpu_ms_each": round(again_nodes_s * 1000 / count, 1),
             "idle_core_share": round(used_s / wall_s, 3),
             "cpu_ms_per_poll": round(used_s * 1000 / (count * wall_s / POLL_S), 2),
             "polled": sum(at > polled[machine] for machine, at in polls(server).items()),

@@ -5,6 +5,7 @@ Owned by the engine's thread. Nothing here waits for a machine or for the store,
 """
 
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -39,6 +40,7 @@ from orchestrator.events import (
 )
 from orchestrator.feed import Appetite
 from orchestrator.flow import Flow
+from orchestrator.health import Contact
 from orchestrator.owed import Owed
 from orchestrator.pace import Timing
 from orchestrator.purges import Purges
@@ -50,6 +52,8 @@ log = logging.getLogger(__name__)
 
 #: Between two looks at the clock more time than this has passed: we were stopped or asleep, and it does not count.
 GAP_S: Final = 10.0
+#: A machine met again is swept within this share of the time between two sweeps.
+SOON: Final = 1 / 24
 
 
 class Fleet:
@@ -200,8 +204,7 @@ class Fleet:
     def _connected(self, member: Member, event: Connected) -> None:
         member.connected(event.contact, self._clock.time())
         member.next_poll_s = self._now_s() + self._timing.poll_s
-        # soon, for what an earlier life left may be old; where no runner was, nothing of ours was
-        member.next_sweep_s = self._now_s() + (self._timing.poll_s if event.contact.runners else self._timing.sweep_s)
+        member.next_sweep_s = self._now_s() + self._timing.sweep_s * _sweep_share(event.contact)
         self._recognise_versions(member)
         if member.held or event.contact.journals or member.unproven:
             self._sessions[event.machine_id].ensure_runner()
@@ -423,6 +426,11 @@ class Fleet:
 
     def _now_s(self) -> float:
         return self._clock.monotonic()
+
+
+def _sweep_share(contact: Contact) -> float:
+    """Soon, for what an earlier life left may be old, but not all at once; where no runner was, nothing of ours was."""
+    return random.uniform(0, SOON) if contact.runners else 1.0  # noqa: S311 - spread, not secrecy
 
 
 def life_key(machine_id: str) -> str:

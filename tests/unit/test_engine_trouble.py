@@ -325,14 +325,16 @@ def test_a_machine_that_ends_work_with_the_connection_is_marked(stage: Stage) ->
     assert "loginctl enable-linger worker" in view.marks[0]
 
 
-def test_a_machine_is_swept_soon_after_contact_and_then_daily(stage: Stage) -> None:
+def test_a_machine_that_is_met_again_is_swept_within_the_hour_and_then_daily(stage: Stage) -> None:
     stage.begin(m1={})
     session = stage.session()
     session.connected(runners=frozenset({"earlier"}))
-    stage.tick(61)
+    stage.tick(3700)
     assert session.sweeps == 1
     stage.tick(3600)
     assert session.sweeps == 1
+    stage.tick(86400)
+    assert session.sweeps == 2
 
 
 def test_a_machine_on_which_nothing_of_ours_was_is_swept_a_day_later(stage: Stage) -> None:
