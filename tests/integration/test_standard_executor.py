@@ -505,6 +505,21 @@ def test_what_was_submitted_is_sent_though_the_process_ends(server: RunningServe
     assert client.wait("left behind", timeout_s=90).done == 50
 
 
+MAP_SCRIPT = """
+import sys, multijob
+from operator import neg
+multijob.Executor(multijob.Client(sys.argv[1], sys.argv[2]), batch="map left behind").map(neg, range(5000))
+"""
+
+
+def test_a_map_is_sent_though_the_process_ends(server: RunningServer, client: Client) -> None:
+    """Also what would have waited for the first to come back."""
+    token = (server.home / "token").read_text().strip()
+    subprocess.run([sys.executable, "-c", MAP_SCRIPT, server.url, token], check=True, timeout=90)
+    client.wait("map left behind", timeout_s=90)
+    assert sum(row.count or 0 for row in client.results("map left behind", wait=False)) == 5000
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
