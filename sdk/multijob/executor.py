@@ -8,6 +8,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
@@ -136,13 +137,17 @@ class Executor(concurrent.futures.Executor):
 
     def _course(self, sent: Function, iterables: Sequence[Iterable[Any]]) -> list[Call]:
         """A call for each of the arguments, sent while they are read."""
-        job_type, head = self._prepared(sent, fewest_jobs(_about_how_many(iterables)))
+        hint, source = _about_how_many(iterables), zip(*iterables)
+        first = list(islice(source, 1))
+        if not first:
+            return []
+        job_type, head = self._prepared(sent, fewest_jobs(hint))
         room_bytes = payload.room_in_group(head)
         course = Course(job_type, head)
         self._exchange.add_course(course)
         calls: list[Call] = []
         try:
-            for args in zip(*iterables):
+            for args in chain(first, source):
                 call = Call(payload.arguments(args, self._by_value))
                 if len(call.data) > room_bytes:
                     payload.check_group(head, call.data)

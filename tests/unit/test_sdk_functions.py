@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from multijob import Invalid, JobFailed, NotFound, NotInstalled, Result, payload, pickling
+from multijob import Client, Executor, Invalid, JobFailed, NotFound, NotInstalled, Result, payload, pickling
 from multijob.exchange import Exchange
 from multijob.future import Call, FunctionFuture
 from multijob.outbox import SEND_JOBS, Order
@@ -146,6 +146,12 @@ def test_a_call_is_settled_once_and_handed_out_once() -> None:
     assert call.done()
     with pytest.raises(concurrent.futures.InvalidStateError):
         call.take()
+
+
+def test_a_map_of_nothing_asks_nobody() -> None:
+    client = Client("http://127.0.0.1:9", "token")
+    with Executor(client) as executor:
+        assert list(executor.map(len, [])) == []
 
 
 def test_a_call_that_was_withdrawn_and_killed_is_cancelled() -> None:
