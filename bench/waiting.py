@@ -1,8 +1,9 @@
 """A million jobs wait, of 20 types, 10 tags and 5 priorities, while others finish. JSON lines.
 
 ``waiting_claims``: the server's rooms in this process, on SQLite; 5,000 jobs a second are claimed, a hundred at a time,
-and reported as done, while a process of its own asks for lists and summaries over HTTP. ``waiting_live``: the same
-database under ``mj up`` with four machines that take all of it, as fast as they go. N is how many wait.
+and reported as done. ``waiting_live``: the same database under ``mj up`` with four machines that take all of it, as
+fast as they go. Beside both, a process of its own asks for lists and summaries over HTTP, one after the other with
+pauses of 50 ms. N is how many wait.
 """
 
 import multiprocessing
@@ -23,6 +24,7 @@ from jobs.model import Pick, Submission
 from jobs.service import JobService
 from jobs.store import Store
 from multijob import Client
+from orchestrator import own_process
 from remote_runner.protocol import Record
 from tests.support import hosts as ssh_hosts
 from tests.support.server import RunningServer
@@ -89,6 +91,7 @@ def fill(service: JobService, home: Path, count: int) -> None:
 
 def claims(service: JobService, home: Path, count: int) -> None:
     """Paced: 5,000 a second are claimed and finish, from all lanes in turn."""
+    own_process.prepare()
     app = create_app(service, Accounts(service, b"bench"), WebOptions(auth=False))
     listener = Listener(app, "127.0.0.1", 0, 8)
     listener.start()

@@ -16,6 +16,7 @@ from jobs.model import HourRow, JobFilter, Summary
 from jobs.status import TERMINAL, Status
 from jobs.store import batches, durations, filters, schema
 from jobs.store.bulk import Bulk
+from jobs.store.driver import Query
 
 if TYPE_CHECKING:
     from jobs.store.tx import Tx
@@ -41,7 +42,7 @@ _ADD = Bulk(
     ),
     ("add_jobs", "add_count", "add_spend", "at", "at_type", "at_batch", "at_status"),
 )
-_THERE = select(_C.jobs).where(_THIS)
+_THERE = Query(select(_C.jobs).where(_THIS), ("at_type", "at_batch", "at_status"))
 _THIS_HOUR = (
     (_H.hour == bindparam("at_hour")) & (_H.job_type == bindparam("at_type")) & (_H.status == bindparam("at_status"))
 )
@@ -61,7 +62,7 @@ _ADD_WAITING = Bulk(
     .values(ready=_L.ready + bindparam("add_ready"), backing_off=_L.backing_off + bindparam("add_backing_off")),
     ("add_ready", "add_backing_off", "at_lane"),
 )
-_HOUR_THERE = select(_H.jobs).where(_THIS_HOUR)
+_HOUR_THERE = Query(select(_H.jobs).where(_THIS_HOUR), ("at_hour", "at_type", "at_status"))
 _OTHER = schema.counters.alias("other")
 _IN_USE = exists().where(_OTHER.c.job_type == _C.job_type, _OTHER.c.batch == _C.batch, _OTHER.c.jobs != 0)
 
@@ -146,8 +147,7 @@ def _add_missing(
     tags: Mapping[tuple[str, str], str],
 ) -> None:
     for (job_type, batch, status), (jobs, return_count, spend_s, at) in moved:
-        where = {"at_type": job_type, "at_batch": batch, "at_status": status}
-        if conn.execute(_THERE, where).scalar() is None:
+        if _THERE.first(conn, job_type, batch, status) is None:
             row = {"job_type": job_type, "batch": batch, "status": status, "begin_at": at, "updated_at": at}
             row |= {"jobs": jobs, "return_count": return_count, "spend_s": spend_s}
             row["tag"] = tags.get((job_type, batch), "") if status == Status.WAITING else ""
@@ -169,7 +169,7 @@ def _write_hours(conn: Connection, sums: _Sums) -> None:
 
 def _add_missing_hours(conn: Connection, moved: Sequence[tuple[tuple[int, str, int], tuple[float, ...]]]) -> None:
     for (hour, job_type, status), (jobs, return_count, spend_s) in moved:
-        if conn.execute(_HOUR_THERE, {"at_hour": hour, "at_type": job_type, "at_status": status}).scalar() is None:
+        if _HOUR_THERE.first(conn, hour, job_type, status) is None:
             row = {"hour": hour, "job_type": job_type, "status": status}
             conn.execute(insert(schema.hours), row | {"jobs": jobs, "return_count": return_count, "spend_s": spend_s})
 

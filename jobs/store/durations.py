@@ -13,6 +13,7 @@ from jobs.model import JobFilter
 from jobs.spends import Percentiles, percentiles
 from jobs.store import filters, schema
 from jobs.store.bulk import Bulk
+from jobs.store.driver import Query
 
 _B = schema.batch_spends.c
 _H = schema.hour_spends.c
@@ -22,23 +23,17 @@ class _Histogram:
     """One of the two tables: adds to its rows, and makes those that are missing."""
 
     def __init__(self, table: Table, key: Sequence[str]) -> None:
-        self._table = table
-        self._key = tuple(key)
+        at = [f"at_{name}" for name in key]
         these = [table.c[name] == bindparam(f"at_{name}") for name in key]
-        self._there = select(table.c.jobs).where(*these)
+        self._there = Query(select(table.c.jobs).where(*these), at)
         add = update(table).where(*these).values(jobs=table.c.jobs + bindparam("add_jobs"))
-        self._add = Bulk(add, ("add_jobs", *(f"at_{name}" for name in key)))
+        self._add = Bulk(add, ("add_jobs", *at))
+        self._make = Bulk(insert(table), (*key, "jobs"))
 
     def add(self, conn: Connection, moved: Mapping[tuple[Any, ...], int]) -> None:
         rows = [(key, jobs) for key, jobs in moved.items() if jobs]
         if self._add.run(conn, [(jobs, *key) for key, jobs in rows]) < len(rows):
-            self._add_missing(conn, rows)
-
-    def _add_missing(self, conn: Connection, rows: Sequence[tuple[tuple[Any, ...], int]]) -> None:
-        for key, jobs in rows:
-            where = {f"at_{name}": value for name, value in zip(self._key, key, strict=True)}
-            if conn.execute(self._there, where).scalar() is None:
-                conn.execute(insert(self._table), dict(zip(self._key, key, strict=True)) | {"jobs": jobs})
+            self._make.run(conn, [(*key, jobs) for key, jobs in rows if self._there.first(conn, *key) is None])
 
 
 _BATCHES = _Histogram(schema.batch_spends, ("job_type", "batch", "step"))

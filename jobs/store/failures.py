@@ -238,6 +238,8 @@ _TREND = select(_H.fingerprint, _H.hour, _H.attempts)
 
 def _complete(conn: Connection, rows: Sequence[schema.AnyRow], hours: ColumnElement[bool]) -> list[FailureGroup]:
     """The groups with their machines, versions and hours: three statements for all of them."""
+    if not rows:
+        return []
     names = [row.fingerprint for row in rows]
     machines = _by_group(conn, _MACHINES.where(_P.fingerprint.in_(names)))
     versions = _by_group(conn, _VERSIONS.where(_P.fingerprint.in_(names)))
