@@ -22,7 +22,7 @@ COMMITS_A_JOB: Final = 3.0
 #: From a job's end at the node until the next one for its place is sent: the report's commit, then the claim's.
 COMMITS_A_REFILL: Final = 1.0 + COMMITS_A_CLAIM
 #: Round trips until a machine is ready: TCP, version, keys, account, channel, questions, the runner's folder.
-TRIPS_A_CONNECT: Final = 14
+TRIPS_A_CONNECT: Final = 13
 CONNECTS_AT_ONCE: Final = 32
 #: How full a core may be before everything waits for it.
 FULL: Final = 0.9
@@ -46,7 +46,7 @@ class Costs:
     poll_ms: float = 2.2
     idle_us: float = 5.0
     #: machines_1000: until a machine is ready.
-    connect_ms: float = 16.0
+    connect_ms: float = 13.0
     #: machines_1000: memory of the server without machines, and for each that is connected.
     base_mb: float = 110.0
     machine_mb: float = 0.15

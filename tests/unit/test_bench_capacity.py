@@ -68,7 +68,7 @@ def test_one_job_waits_for_its_commits_and_one_trip() -> None:
     assert capacity.alone_ms(Place(fsync_ms=10, trip_ms=50), replace(COSTS, alone_ms=4)) == pytest.approx(84)
 
 
-@pytest.mark.parametrize(("trip_ms", "seconds"), [(1, 20), (100, 43.75)])
+@pytest.mark.parametrize(("trip_ms", "seconds"), [(1, 20), (100, 40.625)])
 def test_connecting_is_bounded_by_the_processor_near_and_by_trips_far_away(trip_ms: float, seconds: float) -> None:
     assert capacity.ready_s(Place(machines=1000, trip_ms=trip_ms), COSTS) == pytest.approx(seconds)
 
