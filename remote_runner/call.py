@@ -4,6 +4,7 @@ The shape is the manual's object (``result``, optional ``count``, ``return_data`
 JSON value, which is then the result. What is not strict JSON is refused with the path of the first offending value.
 """
 
+import builtins
 import importlib
 import json
 import math
@@ -14,6 +15,9 @@ from json import encoder
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from remote_runner.protocol import RESULT_LIMIT_BYTES
+
+#: A job may replace the names every line stands on; what follows it here has them from a dict of its own.
+__builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]  # a dict is as good as the module
 
 #: Nesting that every JSON reader down the road can still follow.
 DEPTH_LIMIT = 200
@@ -102,7 +106,7 @@ def arguments(text: str) -> Tuple[List[Any], Dict[str, Any]]:
 
 def hooks(module: types.ModuleType) -> Hooks:
     """The functions count and return_data of main.py, if it has them; classes it merely imported do not count."""
-    count, back = (getattr(module, name, None) for name in ("count", "return_data"))
+    count, back = module.__dict__.get("count"), module.__dict__.get("return_data")
     return Hooks(
         count if isinstance(count, types.FunctionType) else None,
         back if isinstance(back, types.FunctionType) else None,

@@ -22,7 +22,7 @@ _SALT = 0x6D6A6D61726B
 
 
 class Page:
-    """The page of one worker."""
+    """The page of one worker: of the file ``fd``, or with -1 of none, for nobody to see."""
 
     def __init__(self, fd: int, number: int) -> None:
         self._map = mmap.mmap(fd, PAGE_BYTES, offset=number * PAGE_BYTES)

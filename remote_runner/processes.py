@@ -6,16 +6,19 @@ import signal
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set
 
+# Plain numbers and names taken beforehand: in a fork, each object that is touched for the first time costs a page.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_KILL = int(signal.SIGKILL)
+_parent_of_this = os.getppid
 
 Seen = NamedTuple("Seen", [("pid", int), ("parent", int), ("is_alive", bool)])
 
 
 def _find_prctl(first: type) -> Optional[Callable[..., int]]:
     try:
-        found = ctypes.CDLL(None, use_errno=True).prctl
+        found = ctypes.CDLL(None).prctl
     except (OSError, AttributeError):
         return None
     # prctl is variadic with unsigned long arguments; without the types the upper halves are whatever was there.
@@ -35,8 +38,8 @@ def adopt_orphans() -> bool:
 def die_with_parent(parent: int) -> None:
     """Have the kernel end this process when its parent does, also if that has happened already."""
     if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
+        _prctl(_PR_SET_PDEATHSIG, _KILL, 0, 0, 0)
+    if _parent_of_this() != parent:
         os._exit(1)
 
 

@@ -61,6 +61,8 @@ class Supervisor:
         if not self._has_environment() or (self._seat.check and not self._is_sound()):
             return
         setting.prepare(self._seat, self._folder)
+        if self._is_single:
+            self._rehearse()
         self._next = worker.Executor(self._seat, self._folder)
         getattr(gc, "freeze", int)()  # no collection needs to touch the pages of what is here now, in any fork
         self._start()
@@ -100,6 +102,12 @@ class Supervisor:
             return False
         self._tell("ready")
         return True
+
+    def _rehearse(self) -> None:
+        try:
+            worker.rehearse(self._seat, self._folder)
+        except OSError:
+            pass  # it only saves time
 
     def _start(self) -> None:
         """Fork an executor in a session of its own."""

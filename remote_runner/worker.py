@@ -22,8 +22,13 @@ from remote_runner import call, hygiene, setting
 from remote_runner.failure import describe
 from remote_runner.folder import Folder
 from remote_runner.foresight import Foreseen
+from remote_runner.marks import Page
 from remote_runner.protocol import FRAME_LIMIT_BYTES, Version
 from remote_runner.seat import PACKET_BYTES, Seat
+
+# A job may replace the names every line stands on. Where it is the only one of its process they are not put back, which
+# would touch each of them: what follows it, here and in ``call``, has them from a dict of its own.
+__builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]  # a dict is as good as the module
 
 _write = os.write
 _read_file = open
@@ -37,6 +42,10 @@ _sigmask = _signal.pthread_sigmask  # the plain one: without the search for enum
 _ALL_SIGNALS = [int(each) for each in signal.Signals]
 #: A record must fit a frame together with its neighbours' brackets and a log.
 _BODY_LIMIT_BYTES = FRAME_LIMIT_BYTES - 4 * 1024 * 1024
+
+
+#: After so many calls an interpreter has done for a function what it does.
+_REHEARSALS = 40
 
 
 class Executor:
@@ -57,10 +66,11 @@ class Executor:
         self._watch: Optional[hygiene.Watch] = None
         self._is_last = False  # its first job is the only one
         #: The names every line of ours stands on; a job may have replaced them when it ends.
-        self._builtins: Dict[str, Any] = {}
+        self._builtins: Dict[str, Any] = dict(builtins.__dict__)
         self._restore = builtins.__dict__.update
         self._home = hygiene.identities((seat.results,))
-        self._receive_into = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, seat.jobs).recv_into
+        self._jobs = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, seat.jobs)
+        self._receive_into = self._jobs.recv_into
         self._buffer = bytearray(PACKET_BYTES)
         self._count = array.array("i", [0])
         self._stdout_flush, self._stderr_flush = sys.stdout.flush, sys.stderr.flush
@@ -78,6 +88,18 @@ class Executor:
             left -= 1
             if self._watch is None or self._watch.changed():
                 return
+
+    def rehearse(self, jobs: socket.socket) -> None:
+        """Run a job of ours some times, each as if it were the first; what is sent to ``jobs`` comes here."""
+        code = compile("def work(x):\n    return x\n", "main.py", "exec")
+        mask = _sigmask(signal.SIG_BLOCK, ())
+        for _ in range(_REHEARSALS):
+            self._module, self.foreseen = None, Foreseen(types.ModuleType("main"), code)
+            jobs.send(b'0 1 1 t\n{"args":[1],"kwargs":{}}')
+            self.run()
+            _sigmask(signal.SIG_SETMASK, mask)
+        del sys.modules["main"]
+        self._jobs.close()
 
     def _attempt(self, packet: bytes) -> None:
         head, _, text = packet.partition(b"\n")
@@ -97,15 +119,16 @@ class Executor:
         try:
             if self._module is None:
                 self._module = self._load()
-                self._builtins = dict(builtins.__dict__)  # what main.py changed at its import may stay
                 self._hooks = call.hooks(self._module)
                 if not self._is_last:  # the process ends after it anyway, and the supervisor looks what it left
+                    self._builtins = dict(builtins.__dict__)  # what main.py changed at its import may stay
                     self._watch = hygiene.Watch(self._folder, _fixed(self._seat))
             if kind == b"f":
                 text = self._from_file(text)
             args, kwargs = call.arguments(text.decode("utf-8", "surrogatepass"))
             value = self._module.work(*args, **kwargs)
-            self._restore(self._builtins)
+            if not self._is_last:
+                self._restore(self._builtins)
             spent = _monotonic() - started
             body = _success(call.shape_with(self._hooks, value), spent)
             self._shield()
@@ -187,6 +210,17 @@ def _success(outcome: call.Outcome, spent: float) -> bytes:
     if len(text) > _BODY_LIMIT_BYTES:
         raise call.TooLarge("result and return_data have %d bytes together once escaped" % len(text))
     return text.encode("ascii") + b"}"
+
+
+def rehearse(seat: Seat, folder: Folder) -> None:
+    """For who is about to fork many: what Python makes ready at the first calls of a function, no executor pays for.
+
+    Goes through what an executor does with a job of our own, and where nobody sees it.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, open(os.devnull, "wb") as nowhere:
+        quiet = seat._replace(jobs=theirs.detach(), results=nowhere.fileno(), page=Page(-1, 0))
+        Executor(quiet, folder).rehearse(ours)
 
 
 def jobs_of(version: Version) -> int:

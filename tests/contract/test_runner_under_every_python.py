@@ -330,6 +330,33 @@ def work(how):
     assert peer.results(peer.assign(ref, "patch"))[0][1] == [True] * 5
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_result_comes_home_whatever_the_job_made_of_the_built_ins(peer: Peer, fresh: bool) -> None:
+    """Three times: a process of its own is prepared from what came before once one has ended well."""
+    main = (
+        "import builtins\nnothing = dict.fromkeys(name for name in dir(builtins) if name[0] != '_')\n"
+        "def work(x):\n    builtins.__dict__.update(nothing)\n    return {'got': [x, 1.5, 'y']}\n"
+    )
+    peer.attach(limit=1)
+    ref = peer.publish(f"vandal_{fresh}", 0, {"main.py": main}, fresh_process=fresh)
+    for x in range(3):
+        assert peer.results(peer.assign(ref, x)) == [{"got": [x, 1.5, "y"]}]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_failure_comes_home_whatever_the_job_made_of_the_built_ins(peer: Peer, fresh: bool) -> None:
+    main = (
+        "import builtins\nnothing = dict.fromkeys(name for name in dir(builtins) if name[0] != '_')\n"
+        "def work(x):\n    builtins.__dict__.update(nothing)\n    return 1 / 0\n"
+    )
+    peer.attach(limit=1)
+    ref = peer.publish(f"angry_{fresh}", 0, {"main.py": main}, fresh_process=fresh)
+    for x in range(2):
+        end = peer.end(peer.assign(ref, x)[0])
+        assert (end["ok"], end["reason"]) == (False, "error")
+        assert "ZeroDivisionError" in end["error"]
+
+
 def test_fresh_process_isolates(peer: Peer) -> None:
     peer.attach()
     main = "import os\nseen = []\ndef work(x):\n    seen.append(x)\n    return [len(seen), os.getpid()]\n"

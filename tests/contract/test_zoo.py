@@ -164,6 +164,19 @@ ZOO = [
            "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n    print('x' * 100)\n    return 17", result(17)),
 ]  # fmt: skip
 
+#: Those that change what is around them, and whose result still has to come home from a process that ends after it.
+LONERS = frozenset(
+    (
+        "closes every descriptor",
+        "puts others in their place",
+        "patches json",
+        "patches the built-ins",
+        "deletes its folder",
+        "changes everything at once",
+        "uses up its descriptors",
+        "limits its own files",
+    )
+)
 HEAD = """
 import builtins, ctypes, json, os, resource, shutil, signal, sys, threading, time
 sys.setswitchinterval(0.001)
@@ -235,6 +248,18 @@ def test_zoo(keeper: Peer, tmp_path: Path, animal: Animal) -> None:
     assert is_alive(runner)
     assert "version_broken" not in keeper.troubles()
     assert not list((keeper.root / "run" / "attempts").iterdir())
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("animal", [animal for animal in ZOO if animal.name in LONERS], ids=lambda animal: animal.name)
+def test_the_zoo_in_processes_of_their_own(keeper: Peer, tmp_path: Path, animal: Animal) -> None:
+    """Twice: the second is made from what was found out when the first had ended well."""
+    number = ZOO.index(animal)
+    ref = keeper.publish(f"alone{number}", 0, {"main.py": f"{HEAD}    {animal.code}\n"}, fresh_process=True)
+    for _ in range(2):
+        end = keeper.end(keeper.assign(ref, str(tmp_path / "note"))[0], deadline_s=120)
+        assert animal.check(end), {key: str(value)[-2000:] for key, value in end.items()}
+    assert "version_broken" not in keeper.troubles()
 
 
 def test_a_tampered_version_runs_no_more_and_is_told(keeper: Peer) -> None:
