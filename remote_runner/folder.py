@@ -42,9 +42,12 @@ class Folder:
     def is_changed(self) -> bool:
         """Whether any entry was added or removed anywhere in it."""
         try:
-            return any(_stat(folder).st_mtime_ns != mtime_ns for folder, mtime_ns in self._folders)
+            for folder, mtime_ns in self._folders:
+                if _stat(folder).st_mtime_ns != mtime_ns:
+                    return True
         except OSError:
             return True
+        return False
 
 
 def _set_old(folder: str) -> int:

@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 import time
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 # Plain numbers and names taken beforehand: in a fork, each object that is touched for the first time costs a page.
 _PR_SET_PDEATHSIG = 1
@@ -132,16 +132,16 @@ def send(pids: Iterable[int], number: int) -> None:
             pass
 
 
-def reap() -> Dict[int, int]:
-    """Collect every child that has ended: {pid: wait status}."""
+def reap() -> Tuple[Dict[int, int], bool]:
+    """Collect every child that has ended, {pid: wait status}; and say whether any child is left."""
     ended: Dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return ended
+            return ended, False
         if pid == 0:
-            return ended
+            return ended, True
         ended[pid] = status
 
 

@@ -133,23 +133,26 @@ class Supervisor:
         finally:
             os._exit(70)
 
-    def _reap(self) -> None:
-        status = processes.reap().get(self._executor)
+    def _reap(self) -> bool:
+        """Collect who has ended. Whether anyone is left below: who has no child has no descendant."""
+        ended, is_left = processes.reap()
+        status = ended.get(self._executor)
         if status is not None:
             self._ended = status
             self._executor = 0
+        return is_left
 
     def _after_end(self, was_asked: bool = False) -> None:
         """The executor may have ended: end what it left, say so, start the next.
 
         ``was_asked``: the runner wants to hear of it. Else one that ended in peace is not worth waking it.
         """
-        self._reap()
+        is_left = self._reap()
         if self._ended is None:
             return
         status, self._ended = self._ended, None
         entry = self._seat.page.current()
-        swept = self._clear()
+        swept = is_left and self._clear()
         self._seat.page.reset()
         self._ends_well = status == 0 and entry == IDLE
         if was_asked or swept or not self._ends_well:
@@ -228,8 +231,7 @@ class Supervisor:
 
     def _clear(self) -> bool:
         """End all that is left below, if anything is; insist as long as the runner is there to be told."""
-        self._reap()
-        if not processes.has_children():
+        if not self._reap():
             return False
         while processes.has_children():
             left = processes.kill_all(self._living, time.monotonic() + KILL_S)
