@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
-from orchestrator import feed
-from orchestrator.engine import PICKS_PER_BEAT
+from orchestrator.engine import feed
+from orchestrator.engine.beat import PICKS_PER_BEAT
 
 #: Commits from one round of claims to the next, by the row slow_disk: its own and those the engine waits for besides.
 COMMITS_A_CLAIM: Final = 4.0

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobs.model import ReportAnswer
-from orchestrator.events import Connected, Down, MachineEvent, RunnerGone, RunnerUp
-from orchestrator.pace import Pace
-from orchestrator.session import Session, Surroundings
-from orchestrator.stream import StreamTerms
-from orchestrator.workshop import Workshop
+from orchestrator.node.events import Connected, Down, MachineEvent, RunnerGone, RunnerUp
+from orchestrator.node.pace import Pace
+from orchestrator.node.session import Session, Surroundings
+from orchestrator.node.stream import StreamTerms
+from orchestrator.node.workshop import Workshop
 from remote_runner import bundle
 from tests.support import hosts, wait
 from tests.support.hosts import Host, Hosts, own_children

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inventory.machine import Machine
-from orchestrator.transport import Transport
+from orchestrator.node.transport import Transport
 from tests.support.hosts import Host, Hosts, Transports, running
 
 REPEATS = 30

@@ -26,9 +26,12 @@ from orchestrator.clock import SystemClock
 from orchestrator.commands import CommandDesk
 from orchestrator.config import Settings
 from orchestrator.doctor.machine import Tools
-from orchestrator.engine import Engine
+from orchestrator.engine.beat import Engine
+from orchestrator.engine.wishes import Wishes
 from orchestrator.errors import UserError
-from orchestrator.events import (
+from orchestrator.leader import Leadership, compare_secret, open_store
+from orchestrator.neighbours import Neighbours
+from orchestrator.node.events import (
     Admit,
     InventoryChanged,
     KillAsked,
@@ -37,23 +40,20 @@ from orchestrator.events import (
     ReportStored,
     Submitted,
 )
-from orchestrator.home_environments import HomeEnvironments
-from orchestrator.keys import RunnerKeys
-from orchestrator.leader import Leadership, compare_secret, open_store
-from orchestrator.local import LocalTransport
-from orchestrator.neighbours import Neighbours
-from orchestrator.return_account import Bounds, Quarters, account_of
-from orchestrator.returns import Returns
-from orchestrator.session import Session, Surroundings
-from orchestrator.ssh import SshTransport
-from orchestrator.ssh_connect import Connector
-from orchestrator.ssh_gate import ConnectGate
-from orchestrator.ssh_keys import KnownHosts
-from orchestrator.stream import StreamTerms
+from orchestrator.node.keys import RunnerKeys
+from orchestrator.node.local import LocalTransport
+from orchestrator.node.session import Session, Surroundings
+from orchestrator.node.stream import StreamTerms
+from orchestrator.node.transport import Transport
+from orchestrator.returns.account import Bounds, Quarters, account_of
+from orchestrator.returns.calls import Returns
+from orchestrator.returns.packages import HomeEnvironments
+from orchestrator.ssh.connect import Connector
+from orchestrator.ssh.gate import ConnectGate
+from orchestrator.ssh.keys import KnownHosts
+from orchestrator.ssh.transport import SshTransport
+from orchestrator.ssh.tunnel import Pump
 from orchestrator.trail import Trail
-from orchestrator.transport import Transport
-from orchestrator.tunnel import Pump
-from orchestrator.wishes import Wishes
 from remote_runner import bundle
 from web.accounts import Accounts
 from web.app import WebOptions, create_app

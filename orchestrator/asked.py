@@ -18,7 +18,7 @@ from orchestrator.doctor.machine import Tools, examine
 from orchestrator.doctor.server import examine_server
 from orchestrator.doctor.words import verdict
 from orchestrator.errors import UserError
-from orchestrator.ssh_keys import KnownHosts
+from orchestrator.ssh.keys import KnownHosts
 
 #: Removes everything of ours from a machine within so many seconds; what it removed, for people.
 Purge = Callable[[str, float], Mapping[str, Any]]

@@ -4,10 +4,11 @@ from typing import Final
 
 from jobs import retention
 from jobs.rules import Backoff
-from orchestrator.benching import Rule
 from orchestrator.config import Settings
-from orchestrator.pace import Pace, Patience, Timing
-from orchestrator.workshop import Workshop
+from orchestrator.engine.benching import Rule
+from orchestrator.engine.pace import Patience, Timing
+from orchestrator.node.pace import Pace
+from orchestrator.node.workshop import Workshop
 
 #: Between the end of an exclusive attempt on a silent node and its start elsewhere: time to end it with all its
 #: processes. Half of lost_after where that is short.

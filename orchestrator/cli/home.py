@@ -81,7 +81,7 @@ def demo(ctx: click.Context, /, once: bool, home: str | None, count: int, local:
     mj demo
     mj demo --once
     """
-    from orchestrator.demo import run
+    from orchestrator.demo.show import run
 
     ctx.exit(run(home=Path(home).expanduser() if home else None, once=once, count=count, local=local))
 

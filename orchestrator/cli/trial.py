@@ -25,15 +25,16 @@ from jobs.folders import Part
 from jobs.model import JobSettings, JobVersion, PendingReturn, ReportAnswer
 from jobs.outcomes import Outcome
 from jobs.status import Reason
-from orchestrator import config, deploy, timing
+from orchestrator import config, timing
 from orchestrator.cli.shell import JobFailed, Wrong
-from orchestrator.equip import CannotEquip, Wanted, equip
 from orchestrator.errors import NodeUnfit, NodeUnreachable
-from orchestrator.events import MachineEvent, RunnerGone, Trouble
-from orchestrator.local import LocalTransport
-from orchestrator.site import Site
-from orchestrator.stream import RunnerStream, StreamTerms
-from orchestrator.workshop import Workshop
+from orchestrator.node import deploy
+from orchestrator.node.equip import CannotEquip, Wanted, equip
+from orchestrator.node.events import MachineEvent, RunnerGone, Trouble
+from orchestrator.node.local import LocalTransport
+from orchestrator.node.site import Site
+from orchestrator.node.stream import RunnerStream, StreamTerms
+from orchestrator.node.workshop import Workshop
 from remote_runner import bundle, digest
 from remote_runner.protocol import LOG_WINDOW_BYTES, Assignment, Record, Version
 
@@ -305,8 +306,8 @@ class _Log:
 
 def call_return_main(found: Found, return_data: str) -> Called:
     """Call return_main as the server does: in a process of its own, in a lasting folder's stead."""
-    from orchestrator.home_environments import HomeEnvironments
-    from orchestrator.return_warm import ReturnFailed, ReturnProcess, show_entries
+    from orchestrator.returns.packages import HomeEnvironments
+    from orchestrator.returns.warm import ReturnFailed, ReturnProcess, show_entries
 
     server, cwd, log = found.scratch / "server", found.scratch / "returns", found.scratch / "return_main.log"
     folders.part(found.whole, server, Part.SERVER, NUMBER, time.time())

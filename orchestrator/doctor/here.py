@@ -7,10 +7,10 @@ from inventory.machine import Machine
 from orchestrator.config import Settings
 from orchestrator.doctor.machine import Tools, examine
 from orchestrator.doctor.plan import Report
-from orchestrator.ssh_connect import Connector
-from orchestrator.ssh_gate import ConnectGate
-from orchestrator.ssh_keys import KnownHosts
-from orchestrator.tunnel import Pump
+from orchestrator.ssh.connect import Connector
+from orchestrator.ssh.gate import ConnectGate
+from orchestrator.ssh.keys import KnownHosts
+from orchestrator.ssh.tunnel import Pump
 
 #: Stands for a server's own folder in a machine's root; tried and removed again.
 NAME: Final = "doctor"

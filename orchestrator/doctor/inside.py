@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator import health
 from orchestrator.doctor import greeter, look
 from orchestrator.doctor.plan import Hand, Said, Step, failed, fine, warning
 from orchestrator.doctor.visit import RUN_S, Visit
 from orchestrator.errors import ForwardingRefused, ProtocolError
-from orchestrator.local import LocalTransport
+from orchestrator.node import health
+from orchestrator.node.local import LocalTransport
 
 STEPS: Final = (
     Step("python", "Python", ("shell",)),

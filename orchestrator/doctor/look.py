@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator import health
 from orchestrator.errors import ProtocolError
+from orchestrator.node import health
 
 _LIMIT_BYTES: Final = 1 << 16
 _TEXT_LIMIT: Final = 300

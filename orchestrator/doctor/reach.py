@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from orchestrator import ssh_look
 from orchestrator.doctor import look
 from orchestrator.doctor.plan import Hand, Said, Step, failed, fine, warning
 from orchestrator.doctor.visit import RUN_S, Visit
 from orchestrator.errors import HostKeyRefused, NodeUnreachable, OrchestratorError
-from orchestrator.ssh import SshTransport
-from orchestrator.ssh_connect import Link
+from orchestrator.ssh import look as ssh_look
+from orchestrator.ssh.connect import Link
+from orchestrator.ssh.transport import SshTransport
 
 STEPS: Final = (
     Step("resolve", "name and address"),

@@ -19,9 +19,9 @@ from inventory.file import InventoryInvalid, load
 from inventory.machine import Machine
 from jobs.errors import JobsError
 from jobs.store import Store
-from orchestrator import ssh_look
 from orchestrator.config import FILE, Settings, is_loopback
 from orchestrator.doctor.plan import Hand, Report, Said, Step, Tell, failed, fine, follow, warning
+from orchestrator.ssh import look as ssh_look
 
 STEPS: Final = (
     Step("home", "home"),

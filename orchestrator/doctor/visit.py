@@ -9,10 +9,10 @@ from typing import Any, Final
 from inventory.machine import Machine
 from orchestrator.doctor import look
 from orchestrator.errors import NodeUnfit, OrchestratorError, ProtocolError
-from orchestrator.ssh_connect import Connector
-from orchestrator.ssh_look import Address
-from orchestrator.transport import Transport
-from orchestrator.tunnel import Pump
+from orchestrator.node.transport import Transport
+from orchestrator.ssh.connect import Connector
+from orchestrator.ssh.look import Address
+from orchestrator.ssh.tunnel import Pump
 
 RUN_S: Final = 60.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workshop import find_pip_wheel
+from orchestrator.node.workshop import find_pip_wheel
 from remote_runner import bundle, environment
 from tests.contract.test_runner_under_every_python import _version as version_of
 from tests.contract.test_runner_under_every_python import interpreters

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from inventory.machine import Machine
-from orchestrator import health
 from orchestrator.errors import NodeUnfit, NodeUnreachable
-from orchestrator.transport import Transport
+from orchestrator.node import health
+from orchestrator.node.transport import Transport
 from remote_runner import digest
 from tests.support import hosts as support_hosts
 from tests.support import wait

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.demo_quotes import Quotes
+from orchestrator.demo.quotes import Quotes
 from tests.docs.walk import Walk
 from tests.support import hosts as ssh_hosts
 from tests.support import wait

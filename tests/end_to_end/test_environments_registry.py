@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multijob import Client
-from orchestrator.demo_quotes import Quotes
+from orchestrator.demo.quotes import Quotes
 from tests.conftest import require
 from tests.support import wait
 from tests.support.hosts import Hosts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.demo_quotes import Quotes, bars
+from orchestrator.demo.quotes import Quotes, bars
 from tests.support import wait
 from tests.support.hosts import Hosts
 from tests.support.server import RunningServer

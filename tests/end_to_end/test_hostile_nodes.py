@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multijob import Client, Result, WaitTimeout
-from orchestrator.feed import REACH_S
+from orchestrator.engine.feed import REACH_S
 from tests.end_to_end.conftest import StartServer
 from tests.support import wait
 from tests.support.hosts import Hosts

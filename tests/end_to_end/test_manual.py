@@ -17,7 +17,7 @@ import pytest
 
 from MultiJob import MultiJob
 from multijob import Client
-from orchestrator.demo_quotes import Quotes, bars
+from orchestrator.demo.quotes import Quotes, bars
 from tests.support import hosts as support_hosts
 from tests.support import manual, wait
 from tests.support.hosts import Hosts

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.workshop import find_pip_wheel, find_uv
+from orchestrator.node.workshop import find_pip_wheel, find_uv
 from remote_runner import building, environment, versions
 from tests.conftest import require
 from tests.support import wait, wheels

@@ -8,10 +8,10 @@ import pytest
 from inventory.machine import Machine
 from orchestrator.doctor.machine import Tools, examine
 from orchestrator.doctor.plan import Report, Result, State
-from orchestrator.ssh_connect import Connector
-from orchestrator.ssh_gate import ConnectGate
-from orchestrator.ssh_keys import KnownHosts
-from orchestrator.tunnel import Pump
+from orchestrator.ssh.connect import Connector
+from orchestrator.ssh.gate import ConnectGate
+from orchestrator.ssh.keys import KnownHosts
+from orchestrator.ssh.tunnel import Pump
 from tests.support import hosts as support_hosts
 from tests.support.hosts import Host, Hosts, new_key
 from tests.support.network import Namespace

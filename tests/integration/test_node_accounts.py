@@ -8,10 +8,10 @@ import paramiko
 import pytest
 
 from orchestrator.doctor.machine import Tools, examine
-from orchestrator.ssh_connect import Connector
-from orchestrator.ssh_gate import ConnectGate
-from orchestrator.ssh_keys import KnownHosts
-from orchestrator.tunnel import Pump
+from orchestrator.ssh.connect import Connector
+from orchestrator.ssh.gate import ConnectGate
+from orchestrator.ssh.keys import KnownHosts
+from orchestrator.ssh.tunnel import Pump
 from tests.support.hosts import Hosts
 
 pytestmark = pytest.mark.sshd

@@ -13,12 +13,12 @@ import pytest
 import orchestrator
 import remote_runner
 from jobs.status import Status
-from orchestrator import return_account
 from orchestrator.errors import UserError
-from orchestrator.home_environments import HomeEnvironments
-from orchestrator.return_account import Bounds, Quarters, account_of
-from orchestrator.returns import Returns
-from orchestrator.workshop import Workshop
+from orchestrator.node.workshop import Workshop
+from orchestrator.returns import account as return_account
+from orchestrator.returns.account import Bounds, Quarters, account_of
+from orchestrator.returns.calls import Returns
+from orchestrator.returns.packages import HomeEnvironments
 from remote_runner import bundle
 from tests.support import store_kit, wait, wheels
 from tests.support.store_kit import Room

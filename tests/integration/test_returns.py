@@ -1,4 +1,4 @@
-"""orchestrator.returns with real processes and a real store: success, failure, death, time, and being stopped."""
+"""orchestrator.returns.calls with real processes and a real store: success, failure, death, time, and being stopped."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,11 +7,11 @@ import pytest
 
 from jobs.model import JobFilter, PendingReturn
 from jobs.status import Status
-from orchestrator.home_environments import HomeEnvironments
-from orchestrator.return_account import Quarters
-from orchestrator.return_warm import show_entries
-from orchestrator.returns import Lines, Returns
-from orchestrator.workshop import Workshop
+from orchestrator.node.workshop import Workshop
+from orchestrator.returns.account import Quarters
+from orchestrator.returns.calls import Lines, Returns
+from orchestrator.returns.packages import HomeEnvironments
+from orchestrator.returns.warm import show_entries
 from remote_runner import bundle
 from tests.support import store_kit, wait, wheels
 from tests.support.processes import processes_below

@@ -8,9 +8,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from orchestrator import ssh_connect, ssh_socket
 from orchestrator.errors import ForwardingRefused, HostKeyRefused, NodeRefused, NodeUnreachable
-from orchestrator.ssh_gate import ConnectGate
+from orchestrator.ssh import connect as ssh_connect
+from orchestrator.ssh import socket as ssh_socket
+from orchestrator.ssh.gate import ConnectGate
 from tests.support import wait
 from tests.support.hosts import Host, Hosts, fingerprint, new_key
 from tests.support.network import Namespace
@@ -329,7 +330,7 @@ def test_a_cut_connection_is_noticed_by_all_who_wait(hosts: Hosts, host: Host) -
 
 
 def test_a_frozen_machine_does_not_hold_us(hosts: Hosts, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.ssh._OPEN_S", 1.0)
+    monkeypatch.setattr("orchestrator.ssh.transport._OPEN_S", 1.0)
     transport = hosts.transports().connected(hosts.machine(host))
     host.freeze()
     try:

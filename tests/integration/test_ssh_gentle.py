@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from orchestrator import ssh_pacing
 from orchestrator.errors import NodeUnreachable
-from orchestrator.ssh_pacing import LEAST_BYTES
-from orchestrator.ssh_stream import Stream
-from orchestrator.transport import Transport
+from orchestrator.node.transport import Transport
+from orchestrator.ssh import pacing
+from orchestrator.ssh.pacing import LEAST_BYTES
+from orchestrator.ssh.stream import Stream
 from tests.support import wait
 from tests.support.hosts import Hosts
 
@@ -77,7 +77,7 @@ def test_a_reader_that_stopped_gets_no_more_than_a_little_ahead(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is sent plainly would fill the two megabytes that OpenSSH takes ahead; others use the line meanwhile."""
-    monkeypatch.setattr(ssh_pacing, "SILENCE_S", 600.0)
+    monkeypatch.setattr(pacing, "SILENCE_S", 600.0)
     with _unread(transport) as stream:
         wait.until(lambda: _under_way(stream) >= LEAST_BYTES, what="as much under way as may be", timeout_s=30)
         assert transport.run(["echo", "hi"], timeout_s=30).stdout == b"hi\n"

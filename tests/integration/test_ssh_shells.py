@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from inventory.machine import Machine
-from orchestrator import health
 from orchestrator.errors import NodeUnfit
+from orchestrator.node import health
 from remote_runner import digest
 from tests.support import hosts as support_hosts
 from tests.support.hosts import SHELLS, Host, Hosts
@@ -96,7 +96,7 @@ def test_noise_of_login_files_is_ignored(hosts: Hosts, host: Host, folder: Path,
 def test_login_files_that_start_another_shell(
     hosts: Hosts, host: Host, folder: Path, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.ssh_shell.RESCUE_S", 0.5)
+    monkeypatch.setattr("orchestrator.ssh.shell.RESCUE_S", 0.5)
     machine = _machine(hosts, host, "bash")
     _log_in(hosts, "bash", line + "\n")
     transport = hosts.transports().connected(machine)
@@ -112,7 +112,7 @@ def test_login_files_that_start_another_shell(
 
 
 def test_a_slow_login_is_waited_for(hosts: Hosts, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.ssh_shell.RESCUE_S", 0.2)
+    monkeypatch.setattr("orchestrator.ssh.shell.RESCUE_S", 0.2)
     machine = _machine(hosts, host, "bash")
     _log_in(hosts, "bash", "sleep 1\n")
     transport = hosts.transports().connected(machine)
@@ -120,8 +120,8 @@ def test_a_slow_login_is_waited_for(hosts: Hosts, host: Host, monkeypatch: pytes
 
 
 def test_a_login_that_never_ends_is_said(hosts: Hosts, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.ssh_shell.RESCUE_S", 0.2)
-    monkeypatch.setattr("orchestrator.ssh_shell._PROBE_S", 1.0)
+    monkeypatch.setattr("orchestrator.ssh.shell.RESCUE_S", 0.2)
+    monkeypatch.setattr("orchestrator.ssh.shell._PROBE_S", 1.0)
     machine = _machine(hosts, host, "bash")
     _log_in(hosts, "bash", "sleep 30\n")
     with pytest.raises(NodeUnfit, match="login"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inventory.machine import Machine
 from jobs.model import AttemptKey
-from orchestrator.events import Connected, Down, MachineEvent, RunnerGone, RunnerUp
+from orchestrator.node.events import Connected, Down, MachineEvent, RunnerGone, RunnerUp
 from remote_runner import protocol
 from tests.support.samples import a_contact
 

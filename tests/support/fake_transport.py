@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import NodeUnreachable
-from orchestrator.transport import Completed
+from orchestrator.node.transport import Completed
 from remote_runner import protocol
 
 

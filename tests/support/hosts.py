@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inventory.machine import Machine
-from orchestrator.local import LocalTransport
-from orchestrator.ssh import SshTransport
-from orchestrator.ssh_connect import Connector
-from orchestrator.ssh_gate import ConnectGate
-from orchestrator.ssh_keys import KnownHosts
-from orchestrator.transport import Transport
-from orchestrator.tunnel import Pump
+from orchestrator.node.local import LocalTransport
+from orchestrator.node.transport import Transport
+from orchestrator.ssh.connect import Connector
+from orchestrator.ssh.gate import ConnectGate
+from orchestrator.ssh.keys import KnownHosts
+from orchestrator.ssh.transport import SshTransport
+from orchestrator.ssh.tunnel import Pump
 from tests.support import wait
 
 #: Accounts that exist as root, by the login shell they have.

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from orchestrator.health import Contact, Load
+from orchestrator.node.health import Contact, Load
 
 
 def a_load(**changes: object) -> Load:

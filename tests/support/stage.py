@@ -9,11 +9,12 @@ from inventory.file import Inventory
 from inventory.machine import Machine
 from jobs.errors import StoreUnavailable
 from jobs.model import MachineView
-from orchestrator import benching, deploy
-from orchestrator.engine import Engine
-from orchestrator.events import Beat, Event, InventoryChanged, KillAsked, Published, ReportStored, Submitted
-from orchestrator.pace import Timing
-from orchestrator.roster import Member
+from orchestrator.engine import benching
+from orchestrator.engine.beat import Engine
+from orchestrator.engine.pace import Timing
+from orchestrator.engine.roster import Member
+from orchestrator.node import deploy
+from orchestrator.node.events import Beat, Event, InventoryChanged, KillAsked, Published, ReportStored, Submitted
 from tests.support.fake_session import FakeSession
 from tests.support.store_kit import Room
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from jobs.model import Candidate, Lane
-from orchestrator import backlog
-from orchestrator.backlog import Backlog
-from orchestrator.engine import PICKS_PER_BEAT
+from orchestrator.engine import backlog
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.beat import PICKS_PER_BEAT
 
 
 class Queue:

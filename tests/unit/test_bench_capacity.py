@@ -8,7 +8,7 @@ import pytest
 
 from bench import _rows, capacity
 from bench.capacity import Costs, Place
-from orchestrator import feed
+from orchestrator.engine import feed
 from tests.docs.blocks import ROOT
 
 COSTS = Costs(

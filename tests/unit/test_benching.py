@@ -6,7 +6,7 @@ import pytest
 
 from jobs.model import BenchRow
 from jobs.status import Reason
-from orchestrator.benching import WHOLE, Benching, Failed, Rule
+from orchestrator.engine.benching import WHOLE, Benching, Failed, Rule
 
 RULE = Rule(after=5, first_s=60.0, longest_s=600.0)
 GOOD, BAD = Reason.NONE, Reason.ERROR

@@ -7,8 +7,9 @@ from urllib.request import urlopen
 import pytest
 
 from multijob import Client, LoadedJob, Result
-from orchestrator import demo, demo_hosts, demo_quotes
-from orchestrator.demo_report import Tally
+from orchestrator.demo import hosts, show
+from orchestrator.demo import quotes as demo_quotes
+from orchestrator.demo.report import Tally
 from tests.support.fake_api import TOKEN, FakeApi, small_zip
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "jobs"
@@ -31,7 +32,7 @@ def test_a_tenth_of_the_additions_is_meant_to_fail() -> None:
     api = FakeApi().start()
     try:
         api.types.update({name: [small_zip()] for name in ("new_job", "save_stock_data", "word_count")})
-        sets = demo._insert(Client(api.url, TOKEN), 200)
+        sets = show._insert(Client(api.url, TOKEN), 200)
         assert sum(map(len, sets.values())) == 200
         wrong = [job for job in api.jobs.values() if job["input"]["kwargs"].get("y") == "ten"]
         assert len(wrong) == 10
@@ -42,7 +43,7 @@ def test_a_tenth_of_the_additions_is_meant_to_fail() -> None:
 def test_sandboxes_without_ssh_have_roots_of_their_own(tmp_path: Path) -> None:
     from inventory.file import load
 
-    sandbox = demo_hosts.start(tmp_path, local=True)
+    sandbox = hosts.start(tmp_path, local=True)
     (tmp_path / "inventory.yml").write_text(sandbox.inventory)
     machines = load(tmp_path / "inventory.yml").machines
     assert {machine.connection for machine in machines.values()} == {"local"}
@@ -51,8 +52,8 @@ def test_sandboxes_without_ssh_have_roots_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_hosts, "TOOLS", ("no-such-tool",))
-    assert demo_hosts.start(tmp_path, local=False).how == "no SSH: no-such-tool not found on this computer"
+    monkeypatch.setattr(hosts, "TOOLS", ("no-such-tool",))
+    assert hosts.start(tmp_path, local=False).how == "no SSH: no-such-tool not found on this computer"
 
 
 def test_the_examples_do_what_they_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from orchestrator.deadlines import LOOK_S, deadline
+from orchestrator.ssh.deadlines import LOOK_S, deadline
 from tests.support import wait
 
 pytestmark = pytest.mark.usefixtures("leak_check")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import deploy
 from orchestrator.errors import NodeUnfit
-from orchestrator.site import Site
-from orchestrator.transport import Completed
+from orchestrator.node import deploy
+from orchestrator.node.site import Site
+from orchestrator.node.transport import Completed
 from remote_runner import digest
 from remote_runner.bundle import Bundle, build
 from remote_runner.folder import remove

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import difference
+from orchestrator.node import difference
 
 
 def folder(root: Path, files: dict[str, bytes]) -> Path:

@@ -9,8 +9,8 @@ import pytest
 from jobs.errors import StoreUnavailable
 from jobs.model import JobFilter, MachineState
 from jobs.status import Reason, Status
-from orchestrator import deploy
-from orchestrator.events import (
+from orchestrator.node import deploy
+from orchestrator.node.events import (
     Beat,
     Deployed,
     DeployFailed,

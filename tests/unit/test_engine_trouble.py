@@ -9,10 +9,10 @@ import pytest
 
 from jobs.model import Attempt, MachineState, WaitCode
 from jobs.status import Reason, Status
-from orchestrator import deploy
+from orchestrator.engine.feed import Appetite
 from orchestrator.errors import UserError
-from orchestrator.events import Admit, Beat, Deployed, PurgeAsked, Purged, Trouble
-from orchestrator.feed import Appetite
+from orchestrator.node import deploy
+from orchestrator.node.events import Admit, Beat, Deployed, PurgeAsked, Purged, Trouble
 from tests.support import store_kit
 from tests.support.stage import BENCH, LOST_AFTER_S, Stage
 from tests.support.store_kit import failed, ok

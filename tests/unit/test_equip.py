@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import equip, workshop
-from orchestrator.equip import CannotEquip
 from orchestrator.errors import ProtocolError
-from orchestrator.found import Found
-from orchestrator.workshop import Workshop
+from orchestrator.node import equip, workshop
+from orchestrator.node.equip import CannotEquip
+from orchestrator.node.found import Found
+from orchestrator.node.workshop import Workshop
 from tests.support import wheels
 
 ROW = {"digest": "abc", "python": "3.11.7", "size_bytes": 7, "used_at": 1.5, "name": "ignored"}

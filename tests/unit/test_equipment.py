@@ -7,8 +7,8 @@ import pytest
 
 from jobs.model import EnvironmentState, WaitCode
 from jobs.status import Reason, Status
-from orchestrator.events import Equipped, NotEquipped, Swept, Trouble
-from orchestrator.found import Found
+from orchestrator.node.events import Equipped, NotEquipped, Swept, Trouble
+from orchestrator.node.found import Found
 from tests.support import store_kit
 from tests.support.stage import Stage
 from tests.support.store_kit import ok

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.feed import AHEAD_LIMIT, Appetite
+from orchestrator.engine.feed import AHEAD_LIMIT, Appetite
 
 
 def test_free_slots_are_always_filled() -> None:

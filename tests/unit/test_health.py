@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from inventory.machine import Machine
-from orchestrator import health, scripts
 from orchestrator.errors import NodeUnfit, ProtocolError
+from orchestrator.node import health, scripts
 from tests.conftest import require
 
 MARK = "c0ffee"

@@ -1,7 +1,7 @@
 """inbox.Inbox: which events wake the engine, and in which order they are taken."""
 
-from orchestrator.events import Beat, Down, Event, Loaded, Told
-from orchestrator.inbox import Inbox
+from orchestrator.engine.inbox import Inbox
+from orchestrator.node.events import Beat, Down, Event, Loaded, Told
 from tests.support.samples import a_load
 
 

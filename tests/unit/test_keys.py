@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.keys import RunnerKeys
+from orchestrator.node.keys import RunnerKeys
 from tests.support import store_kit
 from tests.support.store_kit import Room
 

@@ -2,7 +2,7 @@
 
 from jobs.model import Candidate, Lane
 from jobs.submitting import PRIORITY_LIMIT
-from orchestrator.backlog import Backlog
+from orchestrator.engine.backlog import Backlog
 from orchestrator.neighbours import risen
 
 

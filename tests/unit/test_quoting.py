@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from orchestrator import quoting
+from orchestrator.ssh import quoting
 from tests.conftest import require
 
 SHELLS = ("sh", "bash", "dash", "zsh", "fish", "csh", "tcsh", "ksh", "mksh")

@@ -6,9 +6,9 @@ import pytest
 
 from inventory.machine import Machine
 from jobs.model import MachineState
-from orchestrator import looks
-from orchestrator.events import Down
-from orchestrator.roster import Held, Member
+from orchestrator.engine import looks
+from orchestrator.engine.roster import Held, Member
+from orchestrator.node.events import Down
 from tests.support.samples import a_contact, a_load
 
 HELD = Held("crawl", 0.5)

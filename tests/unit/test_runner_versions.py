@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import difference
+from orchestrator.node import difference
 from remote_runner import digest, sealing, versions
 from remote_runner.protocol import ProtocolError
 from remote_runner.sealing import Refused

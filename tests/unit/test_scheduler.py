@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jobs.model import Candidate
-from orchestrator.feed import Appetite
-from orchestrator.scheduler import Head, Plan, Seat, Wanted, plan
+from orchestrator.engine.feed import Appetite
+from orchestrator.engine.scheduler import Head, Plan, Seat, Wanted, plan
 
 READY = frozenset({("crawl", 3)})
 KNOWN = {"crawl": Appetite(0.001, known=True)}

@@ -13,15 +13,15 @@ import pytest
 from inventory.machine import Machine
 from jobs.errors import StoreUnavailable
 from jobs.model import ReportAnswer
-from orchestrator import scripts
-from orchestrator import session as session_module
 from orchestrator.errors import NodeRefused, NodeUnfit, NodeUnreachable
-from orchestrator.events import Connected, Deployed, DeployFailed, Down, Loaded, MachineEvent, RunnerGone, RunnerUp
-from orchestrator.pace import Pace
-from orchestrator.session import Session, Surroundings
-from orchestrator.stream import StreamTerms
-from orchestrator.transport import Completed
-from orchestrator.workshop import Workshop
+from orchestrator.node import scripts
+from orchestrator.node import session as session_module
+from orchestrator.node.events import Connected, Deployed, DeployFailed, Down, Loaded, MachineEvent, RunnerGone, RunnerUp
+from orchestrator.node.pace import Pace
+from orchestrator.node.session import Session, Surroundings
+from orchestrator.node.stream import StreamTerms
+from orchestrator.node.transport import Completed
+from orchestrator.node.workshop import Workshop
 from remote_runner.bundle import Bundle
 from remote_runner.protocol import Assignment, Version
 from tests.support import wait

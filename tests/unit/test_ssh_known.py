@@ -6,10 +6,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from orchestrator import ssh_known
 from orchestrator.errors import NodeUnreachable
-from orchestrator.ssh_gate import ConnectGate
-from orchestrator.ssh_known import KnownFile
+from orchestrator.ssh import known as ssh_known
+from orchestrator.ssh.gate import ConnectGate
+from orchestrator.ssh.known import KnownFile
 from tests.support import wait
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from orchestrator.ssh_pacing import LEAST_BYTES, SILENCE_S, TARGET_S, Pacing
+from orchestrator.ssh.pacing import LEAST_BYTES, SILENCE_S, TARGET_S, Pacing
 
 #: As OpenSSH does: takes so much ahead, and tells what it took in such steps.
 WINDOW, STEP = 2 << 20, 3 << 15

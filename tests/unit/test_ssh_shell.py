@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import paramiko
 
-from orchestrator import ssh_shell
-from orchestrator.ssh_shell import Shell
+from orchestrator.ssh import shell
+from orchestrator.ssh.shell import Shell
 
 
 class FakeChannel:
@@ -44,4 +44,4 @@ def _mark(line: bytes) -> bytes:
 
 
 def test_when_both_ways_have_answered_the_shell_that_reads_input_stands_before_the_other() -> None:
-    assert ssh_shell.probe("lab", cast(paramiko.Channel, FakeChannel())) is Shell.BY_INPUT
+    assert shell.probe("lab", cast(paramiko.Channel, FakeChannel())) is Shell.BY_INPUT

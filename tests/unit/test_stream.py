@@ -10,11 +10,11 @@ import pytest
 from inventory.machine import Machine
 from jobs.errors import StoreUnavailable
 from jobs.model import ReportAnswer
-from orchestrator import stream
 from orchestrator.errors import NodeUnfit, NodeUnreachable
-from orchestrator.events import MachineEvent, RunnerGone, RunnerUp, Trouble
-from orchestrator.site import Site
-from orchestrator.stream import RunnerStream, StreamTerms
+from orchestrator.node import stream
+from orchestrator.node.events import MachineEvent, RunnerGone, RunnerUp, Trouble
+from orchestrator.node.site import Site
+from orchestrator.node.stream import RunnerStream, StreamTerms
 from remote_runner import protocol
 from remote_runner.protocol import Assignment, Record
 from tests.support import wait

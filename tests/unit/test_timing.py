@@ -7,9 +7,10 @@ import pytest
 from jobs import retention
 from jobs.rules import Backoff
 from orchestrator import timing
-from orchestrator.benching import Rule
 from orchestrator.config import Settings
-from orchestrator.pace import Pace, Patience, Timing
+from orchestrator.engine.benching import Rule
+from orchestrator.engine.pace import Patience, Timing
+from orchestrator.node.pace import Pace
 
 
 def settings(**changes: float) -> Settings:

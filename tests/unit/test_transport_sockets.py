@@ -2,7 +2,7 @@
 
 import paramiko
 
-from orchestrator.ssh_socket import ChannelSocket
+from orchestrator.ssh.socket import ChannelSocket
 
 
 class DyingChannel(paramiko.Channel):

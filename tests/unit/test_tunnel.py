@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.tunnel import Pump
+from orchestrator.ssh.tunnel import Pump
 from tests.support import wait
 
 

@@ -10,7 +10,7 @@ import pytest
 from inventory.file import Inventory
 from inventory.machine import Machine
 from jobs.model import MachineOverride, MachineView
-from orchestrator.wishes import Wishes
+from orchestrator.engine.wishes import Wishes
 from tests.support.store_kit import Room, a_room
 
 LAB = Machine(machine_id="lab", name="Lab", limit_process=4)

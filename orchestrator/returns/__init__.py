@@ -1,0 +1,1 @@
+"""return_main, in processes of its own on the server."""
