@@ -76,7 +76,8 @@ class _Tally:
         """So often in a row: the same as one by one, in a step for each time that older ends fade."""
         self.streak.clear()
         while times > 0:
-            step = min(times, math.floor(LOOK_BACK - self.good - self.bad) + 1)
+            room = math.floor(LOOK_BACK - self.good - self.bad)  # rounding may make it -1
+            step = min(times, max(room, 0) + 1)
             self.good += step
             self._fade()
             times -= step

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.model import BenchRow
 from jobs.status import Reason
@@ -173,3 +175,12 @@ def test_successes_told_together_count_as_those_told_one_by_one() -> None:
     why = one_by_one.benching.of("m1")["crawl"].why
     assert "succeed on the other machines" in why
     assert together.benching.of("m1")["crawl"].why == why
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 9)), max_size=60))
+def test_whatever_the_numbers_are_successes_are_counted_to_their_end(told: list[tuple[int, int]]) -> None:
+    court = Court()
+    for good, bad in told:
+        court.benching.succeeded("m1", "crawl", good, 0.0)
+        court.hear("m1", *[BAD] * bad)
+    assert not court.benched()
