@@ -55,6 +55,11 @@ class Course:
         self._hurries = True
 
     @property
+    def waiting(self) -> Iterable[Call]:
+        """The calls that were not sent yet."""
+        return self._waiting
+
+    @property
     def waits(self) -> bool:
         """Whether calls are there that were not sent yet."""
         return bool(self._waiting)

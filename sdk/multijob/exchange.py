@@ -6,11 +6,14 @@ order and end when the exchange is closed and nothing is left to come; neither k
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from . import inputs
@@ -38,6 +41,7 @@ class Exchange:
     def __init__(self, client: Client, batch: str, patience_s: float) -> None:
         self._client = client
         self._batch = batch
+        self._pid = os.getpid()
         self._patience_s = patience_s
         self._changed = threading.Condition()
         self._outbox = Outbox()
@@ -48,8 +52,10 @@ class Exchange:
         #: Results that came before the answer to the request that made their jobs.
         self._early: dict[int, Result] = {}
         self._cursor: int | None = None
-        #: How many threads are telling what came back; of a shared job some calls may have to be sent again.
-        self._telling = 0
+        #: What came back and is being told, by thread; of a shared job some calls may have to be sent again.
+        self._telling: list[list[Order]] = []
+        #: How many are still withdrawing what was abandoned.
+        self._abandoning = 0
         self._closed = False
         self._threads: list[threading.Thread] = []
 
@@ -68,7 +74,7 @@ class Exchange:
     def add_call(self, course: Course, call: Call) -> None:
         """Another call of a map. Raises RuntimeError once closed."""
         with self._changed:
-            self._check_open()
+            self.check_open()
             if course.add(call, time.monotonic()):
                 self._changed.notify_all()
 
@@ -88,29 +94,54 @@ class Exchange:
         with self._changed:
             return self._changed.wait_for(call.done, limit_s)
 
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more."""
-        return self._closed
+    def check_open(self) -> None:
+        """Raise RuntimeError where it takes no more."""
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._is_in_a_child:
+            raise RuntimeError("this executor belongs to the process that was forked; make one in this process")
 
     def close(self) -> None:
         """Take no more; what was taken goes on."""
+        if self._is_in_a_child:
+            return
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def join(self) -> None:
-        """Wait until everything has come back; the exchange has to be closed."""
-        for thread in self._threads:
-            if thread is not threading.current_thread():
+        """Wait until everything has come back, which a future's callback cannot; the exchange has to be closed."""
+        if threading.current_thread() not in self._threads:
+            for thread in self._threads:
                 thread.join()
 
     def flush(self, limit_s: float) -> None:
-        """Wait until everything has been sent, which holds nothing back."""
+        """Wait until everything has been sent, which holds nothing back, or withdrawn."""
+        if self._is_in_a_child:
+            return
         with self._changed:
             self._outbox.hurry()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._outbox and not self._sending, limit_s)
+            self._changed.wait_for(lambda: not (self._outbox or self._sending or self._abandoning), limit_s)
+
+    def awaited(self) -> list[Awaited]:
+        """Whatever has not come back yet."""
+        with self._changed:
+            orders = [*self._sending, *self._out.values(), *chain.from_iterable(self._telling)]
+            return [*self._outbox.awaited(), *(future for order in orders for future in order.futures)]
+
+    def abandon(self, calls: Sequence[Call]) -> None:
+        """Withdraw these, which nobody will ask for any more, without waiting for the server.
+
+        It may be the garbage collector that says so: on any thread, also on one of ours that would wait for itself; in
+        a child of fork; or when the process ends and no thread runs any more.
+        """
+        if not calls or self._is_in_a_child or sys.is_finalizing():
+            return
+        with self._changed:
+            self._abandoning += 1
+        quitter = threading.Thread(target=self._withdraw_abandoned, args=(list(calls),), daemon=True)
+        quitter.start()
 
     def withdraw(self, futures: Iterable[Awaited], *, running: bool = False) -> bool:
         """Let their jobs not run, or (``running``) not run on; whether any was stopped by this.
@@ -134,15 +165,16 @@ class Exchange:
     @contextmanager
     def _adding(self) -> Iterator[None]:
         with self._changed:
-            self._check_open()
+            self.check_open()
             yield
             if not self._threads:
                 self._start()
             self._changed.notify_all()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("cannot schedule new futures after shutdown")
+    @property
+    def _is_in_a_child(self) -> bool:
+        """Of fork: it has got the object, but none of its threads."""
+        return self._pid != os.getpid()
 
     def _wake(self) -> None:
         """Something came of somebody's call."""
@@ -150,6 +182,14 @@ class Exchange:
             self._changed.notify_all()
 
     # ------------------------------------------------------------------------------------------------- withdrawing
+
+    def _withdraw_abandoned(self, calls: Sequence[Call]) -> None:
+        try:
+            self.withdraw(calls)
+        finally:
+            with self._changed:
+                self._abandoning -= 1
+                self._changed.notify_all()
 
     def _take_back(self, wanted: set[Awaited]) -> set[Awaited]:
         with self._changed:
@@ -187,6 +227,7 @@ class Exchange:
     def _send_all(self) -> None:
         while orders := self._next_orders():
             self._send_or_tell(orders)
+            del orders  # nor keep what came of it until the next is sent
 
     def _send_or_tell(self, orders: Sequence[Order]) -> None:
         try:
@@ -290,7 +331,8 @@ class Exchange:
         """Hand finished jobs to those who wait; keep what may belong to a request that has not been answered yet."""
         with self._changed:
             known = dict(self._taken({row.id for row in rows}))
-            self._telling += 1
+            telling = list(known.values())
+            self._telling.append(telling)
             if self._sending:
                 self._early.update({row.id: row for row in rows if row.id not in known})
         again: list[Order] = []
@@ -300,7 +342,7 @@ class Exchange:
                     again += known.pop(row.id).settle(row)
         finally:
             with self._changed:
-                self._telling -= 1
+                self._telling = [told for told in self._telling if told is not telling]
                 self._outbox.put(again)
                 self._changed.notify_all()
 

@@ -16,7 +16,7 @@ from . import payload
 from .client import Client
 from .course import Course
 from .exchange import Exchange
-from .future import Awaited, Call, FunctionFuture
+from .future import Call, FunctionFuture
 from .grouping import TRIAL_CALLS, fewest_jobs
 from .outbox import Order
 from .payload import Function
@@ -62,20 +62,17 @@ class Executor(concurrent.futures.Executor):
             tag=tag, priority=priority, limit_count=limit_count, packages=packages or None
         )
         self._exchange = Exchange(self._client, self.batch, patience_s)
-        #: Weakly held, so that futures nobody keeps do not pile up here.
-        self._futures: weakref.WeakSet[Awaited] = weakref.WeakSet()
         _exchanges.add(self._exchange)
         # Nobody can submit any more once it is forgotten: then the threads may end.
         weakref.finalize(self, self._exchange.close).atexit = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> FunctionFuture:
         """Call ``fn(*args, **kwargs)`` on some machine; arguments are pickled now. Sent soon after it returns."""
-        self._check_open()
+        self._exchange.check_open()
         sent = payload.function(fn, self._by_value)
         item = payload.one_call(sent.head(retried=self._client.retries(None)), args, kwargs, self._by_value)
         future = FunctionFuture(self._client, self._exchange)
         self._exchange.add([Order(self._client.function_type(), item, [future])])
-        self._futures.add(future)
         return future
 
     def map(
@@ -93,7 +90,7 @@ class Executor(concurrent.futures.Executor):
         raises, calls that have not begun are cancelled.
         """
         end_at = None if timeout is None else timeout + time.monotonic()
-        self._check_open()
+        self._exchange.check_open()
         sent = payload.function(fn, self._by_value)
         if chunksize is None and not self._client.says_how_often():
             return self._answers(self._course(sent, iterables), end_at, listed=False)
@@ -102,12 +99,11 @@ class Executor(concurrent.futures.Executor):
         calls = [Call() for _ in pieces]
         items = (payload.many_calls(head, piece, self._by_value) for piece in pieces)
         self._exchange.add([Order(job_type, item, [call]) for item, call in zip(items, calls)])
-        self._futures.update(calls)
         return self._answers(calls, end_at, listed=True)
 
     def cancel(self, futures: Iterable[FunctionFuture] | None = None, *, running: bool = False) -> None:
         """Let these calls (all) not begin, in one request; ``running``: kill also what runs of them."""
-        self._exchange.withdraw(self._futures if futures is None else futures, running=running)
+        self._exchange.withdraw(self._exchange.awaited() if futures is None else futures, running=running)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. ``cancel_futures``: those that have not begun are not made."""
@@ -124,10 +120,6 @@ class Executor(concurrent.futures.Executor):
         return f"<Executor on {self._client.base_url}, batch {self.batch}>"
 
     # -------------------------------------------------------------------------------------------------------- inside
-
-    def _check_open(self) -> None:
-        if self._exchange.closed:
-            raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _prepared(self, sent: Function, jobs: int) -> tuple[str, dict[str, Any]]:
         """The job type for so many jobs that call it, and what each says of it."""
@@ -151,16 +143,15 @@ class Executor(concurrent.futures.Executor):
                 call = Call(payload.arguments(args, self._by_value))
                 if len(call.data) > room_bytes:
                     payload.check_group(head, call.data)
-                self._exchange.add_call(course, call)
                 calls.append(call)
+                self._exchange.add_call(course, call)
                 if len(calls) == TRIAL_CALLS:
                     self._exchange.let_send(_LET_SEND_S)
         except BaseException:
-            self._exchange.withdraw(calls)
+            self._exchange.abandon(calls)
             raise
         finally:
             self._exchange.close_course(course)
-            self._futures.update(calls)
         return calls
 
     def _answers(self, calls: list[Call], end_at: float | None, *, listed: bool) -> Iterator[Any]:
@@ -180,14 +171,24 @@ class Executor(concurrent.futures.Executor):
                     while answered:  # and keep nothing of what was handed out
                         yield answered.pop()
             finally:
-                exchange.withdraw(calls)
+                exchange.abandon(calls)
 
         return answers()
 
 
 def _about_how_many(iterables: Sequence[Iterable[Any]]) -> int:
-    """How many calls they make, as far as they say."""
-    return min((length_hint(each, payload.UNKNOWN_JOBS) for each in iterables), default=0)
+    """How many calls they make, as far as they say: the least that any of them does."""
+    said = [hint for hint in map(_length, iterables) if hint is not None]
+    return min(said, default=payload.UNKNOWN_JOBS)
+
+
+def _length(iterable: Iterable[Any]) -> int | None:
+    """None where it does not say; the longest range says too much for an int of C."""
+    try:
+        said = length_hint(iterable, -1)
+    except OverflowError:
+        return None
+    return None if said < 0 else said
 
 
 def _send_what_waits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Union
 
@@ -12,6 +13,8 @@ from .values import FINAL, Result
 if TYPE_CHECKING:
     from .client import Client
     from .exchange import Exchange
+
+log = logging.getLogger(__name__)
 
 #: Until what was stopped is known to be; the server has said so already.
 _SETTLING_S = 10.0
@@ -77,9 +80,16 @@ class FunctionFuture(concurrent.futures.Future[Any]):
         try:
             answered = answer()
         except BaseException as error:  # noqa: BLE001 - what the function raised, or what unpickling did
-            self.set_exception(error)
+            self._told(self.set_exception, error)
         else:
-            self.set_result(answered)
+            self._told(self.set_result, answered)
+
+    def _told(self, tell: Callable[[Any], None], what: Any) -> None:
+        """A callback that leaves by SystemExit takes along neither the thread nor the futures it would settle next."""
+        try:
+            tell(what)
+        except BaseException:
+            log.exception("exception calling a callback of %r", self)
 
 
 _NOTHING = concurrent.futures.InvalidStateError("nothing has come of it yet")

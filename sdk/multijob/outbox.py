@@ -98,6 +98,11 @@ class Outbox:
         """A map's calls, each when it is due; more of them may come."""
         self._courses.append(course)
 
+    def awaited(self) -> list[Awaited]:
+        """Who waits for what is here."""
+        ordered = [future for order in self._orders for future in order.futures]
+        return ordered + [call for course in self._courses for call in course.waiting]
+
     def is_due(self, now_s: float) -> bool:
         """Whether something is to be sent now."""
         for course in list(self._courses):

@@ -5,15 +5,19 @@ One server, and this computer as its only machine: what is tested is the executo
 
 import asyncio
 import concurrent.futures
+import gc
 import math
 import multiprocessing
 import socket
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from operator import neg
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pytest
@@ -373,6 +377,113 @@ def test_a_map_that_nobody_wants_any_more_ends(client: Client) -> None:
         assert next(answers) == 0
         answers.close()  # type: ignore[attr-defined]
     assert all(row.ok or row.reason == "killed" for row in jobs_of(client, executor))
+
+
+def test_cancelling_while_another_thread_submits(client: Client) -> None:
+    with Executor(client, tag="nowhere") as executor, concurrent.futures.ThreadPoolExecutor(1) as thread:
+        many = thread.submit(lambda: [executor.submit(neg, n) for n in range(2000)])
+        while not many.done():
+            executor.cancel()
+        executor.cancel()
+    assert all(future.cancelled() for future in many.result())
+
+
+def test_cancelling_reaches_a_map_nobody_kept(client: Client) -> None:
+    with Executor(client, tag="nowhere") as executor:
+        executor.map(neg, range(2000))
+        executor.cancel()
+    assert {row.reason for row in jobs_of(client, executor)} <= {"killed"}
+
+
+def test_a_callback_may_shut_down_or_leave(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither waits for itself, nor takes along what comes back with it."""
+    executor = Executor(client)
+    asked = threading.Event()
+    first = executor.submit(time.sleep, 0.5)
+    first.add_done_callback(lambda _: (executor.shutdown(), asked.set()))  # type: ignore[func-returns-value]
+    first.add_done_callback(lambda _: sys.exit(3))
+    others = [executor.submit(neg, n) for n in range(40)]
+    assert [future.result(60) for future in others] == [-n for n in range(40)]
+    assert asked.wait(60)
+    wait.until(lambda: "exception calling a callback" in caplog.text, what="the callback's exit is told", timeout_s=60)
+
+
+def test_nothing_is_kept_of_a_future_that_was_dropped(executor: Executor) -> None:
+    future = executor.submit(bytes, 1000)
+    future.result(60)
+    kept = weakref.ref(future)
+    del future
+    wait.until(lambda: gc.collect() is not None and kept() is None, what="it is forgotten", timeout_s=60)
+
+
+def test_the_longest_range_is_an_iterable(executor: Executor) -> None:
+    assert list(executor.map(pow, [1, 2], range(10**30))) == [1, 2]
+
+
+def test_answers_that_the_garbage_collector_finds_while_calls_are_sent(
+    client: Client, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the thread that sends just those calls: it must not wait for itself."""
+    mine, sending, dropped = executor._client, threading.Event(), threading.Event()
+    post, kept, posts = mine._post_jobs, [], []
+
+    def slowly(body: bytes, key: str) -> Any:
+        posts.append(key)
+        if len(posts) == 2:
+            sending.set()
+            assert dropped.wait(60)
+            kept.clear()
+        return post(body, key)
+
+    monkeypatch.setattr(mine, "_post_jobs", slowly)
+    answers = executor.map(time.sleep, [0.02] * 1000)
+    assert next(answers) is None
+    assert sending.wait(60)
+    kept.append(answers)
+    del answers
+    dropped.set()
+    assert executor.submit(pow, 2, 2).result(60) == 4
+
+
+FORK_SCRIPT = """
+import os, sys, time, multijob
+executor = multijob.Executor(multijob.Client(sys.argv[1], sys.argv[2]), tag="nowhere")
+future = executor.submit(pow, 2, 2)
+while future.job_id is None:
+    time.sleep(0.01)
+child = os.fork()
+if not child:
+    try:
+        executor.submit(pow, 2, 2)
+    except RuntimeError as error:
+        assert "forked" in str(error), error
+        sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+executor.cancel()
+"""
+
+
+def test_a_child_of_fork_is_told_and_ends(server: RunningServer) -> None:
+    token = (server.home / "token").read_text().strip()
+    subprocess.run([sys.executable, "-c", FORK_SCRIPT, server.url, token], check=True, timeout=90)
+
+
+EXIT_SCRIPT = """
+import sys, time, multijob, multijob.executor, multijob.exchange
+multijob.executor._FLUSH_S = 1
+executor = multijob.Executor(multijob.Client(sys.argv[1], sys.argv[2]))
+answers = executor.map(time.sleep, [0.02] * 3000)
+next(answers)
+multijob.exchange.persist = lambda act, patience_s, sleep=time.sleep: sleep(600)
+while len(executor._exchange._sending) == 0:
+    time.sleep(0.001)
+"""
+
+
+def test_a_process_ends_though_the_server_does_not_answer(server: RunningServer) -> None:
+    """While calls are on their way whose answers were looked at, and are now forgotten with everything else."""
+    token = (server.home / "token").read_text().strip()
+    subprocess.run([sys.executable, "-c", EXIT_SCRIPT, server.url, token], check=True, timeout=60)
 
 
 def test_a_large_function_travels_once(client: Client) -> None:
