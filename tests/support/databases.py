@@ -113,13 +113,30 @@ class _Process:
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:
+            left = _children(self._process.pid)
             self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
+            # They end when they notice, and keep the shared memory, which the next postgres refuses to start beside.
+            wait.until(lambda: not any(map(_lives, left)), what=f"the processes of {self.name} to end", timeout_s=60)
 
     def close(self) -> None:
         self.stop(signal.SIGKILL)
         self._folder.cleanup()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _listens(path: Path) -> bool:
