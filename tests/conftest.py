@@ -62,8 +62,8 @@ def leak_check() -> Iterator[None]:
     """Fail if the test leaves threads or child processes behind."""
     threads, processes = set(threading.enumerate()), set(children())
     yield
-    wait.until(lambda: not set(threading.enumerate()) - threads, what="the end of all threads it started")
-    wait.until(lambda: not set(children()) - processes, what="the end of all processes it started")
+    wait.until(lambda: not set(threading.enumerate()) - threads, what="the end of all threads it started", timeout_s=60)
+    wait.until(lambda: not set(children()) - processes, what="the end of all processes it started", timeout_s=60)
 
 
 def require(missing: list[str]) -> None:
