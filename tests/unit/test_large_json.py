@@ -33,18 +33,18 @@ def strict(text: str) -> bool:
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_not_strict_is_not_plain(text):
+def test_what_is_not_strict_is_not_plain(text: str) -> None:
     assert not large_json.is_plain(text)
     assert not strict(text)
 
 
 @pytest.mark.parametrize("text", [LARGE, "1", '"é\U0001f600"', " [ ] ", "-0.5e-7", "9" * 4300, json.dumps("9" * 4300)])
-def test_what_is_strict_is_plain(text):
+def test_what_is_strict_is_plain(text: str) -> None:
     assert large_json.is_plain(text)
     assert strict(text)
 
 
-def test_what_every_decoder_can_follow_is_plain_and_what_is_deeper_is_not():
+def test_what_every_decoder_can_follow_is_plain_and_what_is_deeper_is_not() -> None:
     def nested(depth: int, opening: str, closing: str) -> str:
         return opening * depth + "1" + closing * depth
 
@@ -57,7 +57,7 @@ def test_what_every_decoder_can_follow_is_plain_and_what_is_deeper_is_not():
     assert not large_json.is_plain(wide[:-1] + "," + nested(limit, "[", "]") + "]")
 
 
-def test_halves_of_characters_are_found_wherever_they_stand():
+def test_halves_of_characters_are_found_wherever_they_stand() -> None:
     for at in (0, 5, 512 * 1024 - 3, 512 * 1024 - 2, 512 * 1024 - 1, 512 * 1024):
         assert large_json.has_half_pair("x" * at + "\\ud83d" + "y" * 9)
     assert not large_json.has_half_pair("\\u00d8 ud83d" + "x" * 600 * 1024)
@@ -65,7 +65,7 @@ def test_halves_of_characters_are_found_wherever_they_stand():
 
 @given(st.text(alphabet='[]{}",:\\u12dne.-+0 \n', max_size=40))
 @example("[" * 10 + "]" * 10)
-def test_plain_is_never_said_of_what_python_refuses(text):
+def test_plain_is_never_said_of_what_python_refuses(text: str) -> None:
     assert not large_json.is_plain(text) or strict(text)
 
 
@@ -76,7 +76,7 @@ _VALUES = st.recursive(
 
 
 @given(_VALUES, st.booleans())
-def test_what_python_writes_is_plain(value, ascii_only):
+def test_what_python_writes_is_plain(value: object, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     try:
         text.encode()
@@ -85,7 +85,7 @@ def test_what_python_writes_is_plain(value, ascii_only):
     assert large_json.is_plain(text) or large_json.has_half_pair(text) or "\0" in text
 
 
-def test_only_what_takes_long_to_decode_is_costly():
+def test_only_what_takes_long_to_decode_is_costly() -> None:
     assert large_json.is_costly(LARGE)
     assert large_json.is_costly(json.dumps("\n" * 99_999))
     assert not large_json.is_costly(json.dumps("x" * 99_999))
@@ -97,12 +97,12 @@ def _end(result: str) -> outcomes.Outcome:
     return heard.ended[0][1]
 
 
-def test_a_large_result_is_taken_without_being_decoded(monkeypatch):
+def test_a_large_result_is_taken_without_being_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strict_json, "decode", _refuse)
     assert _end(LARGE) == outcomes.Outcome(Reason.NONE, result=LARGE, return_count=1.0, spend_s=0.1)
 
 
 @pytest.mark.parametrize("wrong", ["NaN", '"\\ud83d"', "[" * 100_000, "1", "1" * 5000])
-def test_a_large_result_that_is_wrong_is_refused_as_a_small_one(wrong):
+def test_a_large_result_that_is_wrong_is_refused_as_a_small_one(wrong: str) -> None:
     outcome = _end(LARGE[:-1] + "," + wrong + "]")
     assert outcome.reason == (Reason.NONE if wrong == "1" else Reason.BAD_RESULT)
